@@ -1,0 +1,2 @@
+//! The trellis binary.
+fn main() {}

@@ -1,0 +1,124 @@
+//! Links as the host holds them: for each source and interface a slot that says where calls go now.
+//!
+//! An actor's imports are bound to slots when it starts; putting, replacing or deleting a link swaps the
+//! slot's content. Calls in flight keep the route they started on.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arc_swap::ArcSwapOption;
+use dashmap::DashMap;
+use trellis_lattice::{ComponentId, Link, LinkName};
+use trellis_rpc::{CallError, Route};
+
+/// What an import asks for: an interface without its version, under a link's name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SlotKey {
+    /// Who calls.
+    pub source_id: ComponentId,
+    /// The link's name.
+    pub link_name: LinkName,
+    /// WIT namespace, for example `wasi`.
+    pub namespace: String,
+    /// WIT package, for example `keyvalue`.
+    pub package: String,
+    /// The interface, for example `store`.
+    pub interface: String,
+}
+
+/// Where calls of one import go now.
+#[derive(Debug)]
+pub struct Slot {
+    key: SlotKey,
+    filled: ArcSwapOption<Filled>,
+}
+
+/// A slot's content while there is a link.
+#[derive(Clone, Debug)]
+pub struct Filled {
+    /// Who is called.
+    pub target: ComponentId,
+    /// The way there.
+    pub route: Arc<dyn Route>,
+}
+
+impl Slot {
+    /// The route to call now.
+    ///
+    /// # Errors
+    /// [`CallError::MissingLink`], which names the link that should be put.
+    pub fn get(&self) -> Result<Arc<Filled>, CallError> {
+        self.filled.load_full().ok_or_else(|| CallError::MissingLink {
+            source_id: self.key.source_id.to_string(),
+            link_name: self.key.link_name.to_string(),
+            interface: format!("{}:{}/{}", self.key.namespace, self.key.package, self.key.interface),
+        })
+    }
+
+    /// What the slot is for.
+    pub fn key(&self) -> &SlotKey {
+        &self.key
+    }
+}
+
+/// Makes routes to targets; one a target, shared by all its links.
+pub trait Routes: Send + Sync + 'static {
+    /// The shortest route to that target now.
+    fn route(&self, target: &ComponentId) -> Arc<dyn Route>;
+}
+
+/// All slots of a host.
+pub struct LinkTable {
+    slots: DashMap<SlotKey, Arc<Slot>>,
+    routes: Arc<dyn Routes>,
+}
+
+impl LinkTable {
+    /// An empty table.
+    pub fn new(routes: Arc<dyn Routes>) -> Self {
+        Self { slots: DashMap::new(), routes }
+    }
+
+    /// The slot for an import; the same one whenever it is asked for, filled or not.
+    pub fn slot(&self, key: &SlotKey) -> Arc<Slot> {
+        self.slots
+            .entry(key.clone())
+            .or_insert_with(|| Arc::new(Slot { key: key.clone(), filled: ArcSwapOption::empty() }))
+            .clone()
+    }
+
+    /// Makes a source's slots follow its links: fills, replaces and empties as needed, others untouched.
+    pub fn set_links(&self, source_id: &ComponentId, links: &[Link]) {
+        let mut wanted = HashMap::new();
+        for link in links {
+            for interface in &link.interfaces {
+                let key = SlotKey {
+                    source_id: source_id.clone(),
+                    link_name: link.name.clone(),
+                    namespace: link.wit_namespace.clone(),
+                    package: link.wit_package.clone(),
+                    interface: interface.clone(),
+                };
+                wanted.insert(key, link.target.clone());
+            }
+        }
+        for entry in &self.slots {
+            if &entry.key().source_id == source_id && !wanted.contains_key(entry.key()) {
+                entry.value().filled.store(None);
+            }
+        }
+        for (key, target) in wanted {
+            let slot = self.slot(&key);
+            let unchanged = slot.filled.load().as_ref().is_some_and(|filled| filled.target == target);
+            if !unchanged {
+                let route = self.routes.route(&target);
+                slot.filled.store(Some(Arc::new(Filled { target, route })));
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for LinkTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LinkTable").field("slots", &self.slots.len()).finish_non_exhaustive()
+    }
+}

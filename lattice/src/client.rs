@@ -17,6 +17,7 @@ use crate::{
         },
         host::{Host, HostInventory, StopHost},
         label::{DeleteLabel, PutLabel},
+        link::PutLink,
         provider::{ProviderAuction, ProviderBid, StartProvider, StopProvider},
     },
     decode::{DecodeError, from_json},
@@ -280,6 +281,25 @@ impl ControlClient {
     pub async fn put_link(&self, link: &Link) -> Result<(), ControlError> {
         self.command("put link", "any host", self.subjects.link_put(), link)
             .await
+    }
+
+    /// Puts a link in the place of whatever link there is of the same source, name and package. Ours: a 1.x host
+    /// refuses when the target is another.
+    ///
+    /// # Errors
+    /// A configuration is missing, or as every request.
+    pub async fn replace_link(&self, link: &Link) -> Result<(), ControlError> {
+        let request = PutLink {
+            link: link.clone(),
+            replace: true,
+        };
+        self.command(
+            "replace link",
+            "any host",
+            self.subjects.link_put(),
+            &request,
+        )
+        .await
     }
 
     /// Deletes a link. Deleting one that isn't there is no error.

@@ -4,6 +4,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use async_nats::{Client, ConnectOptions, Event};
 use rand::Rng as _;
+use tokio::sync::watch;
 
 /// The longest wait between two attempts to reconnect.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(4);
@@ -99,6 +100,19 @@ impl NatsSettings {
     /// # Errors
     /// The server can't be reached within 5 s, or doesn't accept the credentials.
     pub async fn connect(&self, name: impl Into<String>) -> Result<Client, ConnectError> {
+        Ok(self.connect_counted(name).await?.0)
+    }
+
+    /// Connects as [`Self::connect`] does, and also gives a count that grows each time the connection comes (back):
+    /// who keeps state in the lattice reads it again then.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_counted(
+        &self,
+        name: impl Into<String>,
+    ) -> Result<(Client, watch::Receiver<u64>), ConnectError> {
+        let (counter, count) = watch::channel(0);
         let servers: Vec<async_nats::ServerAddr> = self
             .url
             .split(',')
@@ -109,17 +123,23 @@ impl NatsSettings {
                 })
             })
             .collect::<Result<_, _>>()?;
-        self.options(name.into())
+        let client = self
+            .options(name.into(), counter)
             .await?
             .connect(servers)
             .await
             .map_err(|source| ConnectError::Unreachable {
                 url: self.servers(),
                 source,
-            })
+            })?;
+        Ok((client, count))
     }
 
-    async fn options(&self, name: String) -> Result<ConnectOptions, ConnectError> {
+    async fn options(
+        &self,
+        name: String,
+        counter: watch::Sender<u64>,
+    ) -> Result<ConnectOptions, ConnectError> {
         let mut options = match (&self.credentials, &self.jwt, &self.seed) {
             (Some(path), _, _) => {
                 ConnectOptions::with_credentials_file(path)
@@ -156,6 +176,9 @@ impl NatsSettings {
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
                 log_event(&log_name, &event);
+                if matches!(event, Event::Connected) {
+                    counter.send_modify(|count| *count += 1);
+                }
                 async {}
             }))
     }

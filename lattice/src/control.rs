@@ -4,6 +4,7 @@ pub mod claims;
 pub mod component;
 pub mod host;
 pub mod label;
+pub mod link;
 pub mod provider;
 
 use serde::{Deserialize, Serialize};

@@ -71,6 +71,10 @@ pub struct HostData {
     /// Where traces and metrics go; passed on as it is.
     #[serde(default)]
     pub otel_config: serde_json::Value,
+    /// Ours: the host keeps the provider's standard input open for as long as it lives, so its end means that the
+    /// host is gone. 1.x closes it after the line.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_stdin: bool,
 }
 
 impl fmt::Debug for HostData {

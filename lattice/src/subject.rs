@@ -148,6 +148,11 @@ impl Subjects {
         self.provider(provider, "linkdefs.put")
     }
 
+    /// Links put and taken, in one subscription so that their order is kept.
+    pub fn provider_links(&self, provider: &str) -> String {
+        self.provider(provider, "linkdefs.*")
+    }
+
     /// A link is taken from a provider.
     pub fn provider_link_del(&self, provider: &str) -> String {
         self.provider(provider, "linkdefs.del")

@@ -13,7 +13,7 @@ mod primitive;
 
 use bytes::{Bytes, BytesMut};
 
-pub use chunks::{decode_chunks, decode_future, encode_chunks, encode_future};
+pub use chunks::{collect, decode_chunks, decode_future, encode_chunks, encode_future};
 pub use compound::Deferred;
 pub(crate) use decoder::first_capacity;
 pub use decoder::{Decoder, Limits, WireError};

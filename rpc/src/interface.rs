@@ -1,0 +1,1 @@
+//! The wire forms of the interfaces that Trellis types itself.

@@ -1,1 +1,17 @@
-//! trellis-tests
+//! The kit that the end-to-end tests and the benches share: real servers and real `trellis` processes, each
+//! on its own free port, each ended with the value that stands for it.
+//!
+//! - [`process`]: a child process that never outlives its test.
+//! - [`nats`], [`redis`]: the servers.
+//! - [`lattice`]: a NATS server, hosts, and what is asked of them.
+//! - [`http`]: requests, and a steady load that counts what failed.
+//! - [`wait`]: waiting for a condition, with a deadline.
+
+pub mod actors;
+pub mod http;
+pub mod lattice;
+pub mod nats;
+pub mod port;
+pub mod process;
+pub mod redis;
+pub mod wait;

@@ -4,7 +4,7 @@
 
 pub mod app;
 pub mod bucket;
-// pub mod claims;
+pub mod claims;
 pub mod client;
 pub mod config;
 pub mod connect;

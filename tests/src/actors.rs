@@ -22,8 +22,12 @@ pub fn project() -> PathBuf {
 /// It is not built.
 pub fn built(name: &str) -> Result<Vec<u8>> {
     let path = project().join(format!("target/actors/{name}.wasm"));
-    fs::read(&path)
-        .with_context(|| format!("{} is not there: run `cargo xtask guests` first", path.display()))
+    fs::read(&path).with_context(|| {
+        format!(
+            "{} is not there: run `cargo xtask guests` first",
+            path.display()
+        )
+    })
 }
 
 /// The `trellis` program of the same build.
@@ -50,7 +54,10 @@ pub fn trellis() -> Result<PathBuf> {
 pub fn signed(name: &str, issuer: &AccountKey, directory: &Path) -> Result<String> {
     let path = directory.join(format!("{name}.wasm"));
     if !path.exists() {
-        let details = ComponentDetails { name: name.to_owned(), ..ComponentDetails::default() };
+        let details = ComponentDetails {
+            name: name.to_owned(),
+            ..ComponentDetails::default()
+        };
         let key = ComponentKey::generate();
         let bytes = sign_component(&built(name)?, issuer, &key, &details, &Validity::default())?;
         fs::write(&path, bytes)?;

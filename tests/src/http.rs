@@ -15,8 +15,8 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use tokio::task::JoinSet;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// The longest a test waits for one answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -40,7 +40,10 @@ pub struct Http {
 impl Http {
     /// A client of the server there.
     pub fn new(at: SocketAddr) -> Self {
-        Self { client: Client::builder(TokioExecutor::new()).build_http(), at }
+        Self {
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            at,
+        }
     }
 
     /// Asks for a path.
@@ -68,7 +71,10 @@ impl Http {
             let response = self.client.request(request).await?;
             let status = response.status().as_u16();
             let body = Response::into_body(response).collect().await?.to_bytes();
-            Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+            Ok(Answer {
+                status,
+                body: String::from_utf8_lossy(&body).into_owned(),
+            })
         })
         .await
         .with_context(|| format!("no answer within {} s", TIMEOUT.as_secs()))?
@@ -101,7 +107,11 @@ impl Seen {
     }
 
     fn count(&self, which: impl Fn(u16) -> bool) -> usize {
-        self.answers.iter().filter(|((status, _), _)| which(*status)).map(|(_, count)| count).sum()
+        self.answers
+            .iter()
+            .filter(|((status, _), _)| which(*status))
+            .map(|(_, count)| count)
+            .sum()
     }
 }
 
@@ -120,7 +130,12 @@ impl Load {
         let (stop, stopped) = watch::channel(false);
         let mut workers = JoinSet::new();
         for _ in 0..connections {
-            let (http, path, seen, stopped) = (Http::new(at), path.to_owned(), seen.clone(), stopped.clone());
+            let (http, path, seen, stopped) = (
+                Http::new(at),
+                path.to_owned(),
+                seen.clone(),
+                stopped.clone(),
+            );
             workers.spawn(async move {
                 while !*stopped.borrow() {
                     let begun = Instant::now();
@@ -134,12 +149,19 @@ impl Load {
                 }
             });
         }
-        Self { seen, stop, workers }
+        Self {
+            seen,
+            stop,
+            workers,
+        }
     }
 
     /// What was seen so far.
     pub fn seen(&self) -> Seen {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until `more` further requests have been answered with 200.

@@ -13,11 +13,7 @@ use trellis_lattice::{
     claims::AccountKey,
     client::ControlClient,
     config::Config,
-    control::{
-        component::ScaleComponent,
-        host::HostInventory,
-        provider::StartProvider,
-    },
+    control::{component::ScaleComponent, host::HostInventory, provider::StartProvider},
 };
 
 use crate::{actors, nats::NatsServer, port, process::Process, wait::until};
@@ -102,7 +98,9 @@ impl Lattice {
         let mut command = tokio::process::Command::from(self.trellis()?);
         command.args(arguments).kill_on_drop(true);
         let ended = tokio::time::timeout(crate::wait::DEADLINE, command.output());
-        Ok(ended.await.with_context(|| format!("trellis {arguments:?} did not end"))??)
+        Ok(ended
+            .await
+            .with_context(|| format!("trellis {arguments:?} did not end"))??)
     }
 
     /// Runs a `trellis` command that must succeed; what it printed.
@@ -111,8 +109,15 @@ impl Lattice {
     /// It did not succeed.
     pub async fn succeed(&self, arguments: &[&str]) -> Result<String> {
         let output = self.run(arguments).await?;
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure!(output.status.success(), "trellis {arguments:?}: {}\n{out}\n{err}", output.status);
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        ensure!(
+            output.status.success(),
+            "trellis {arguments:?}: {}\n{out}\n{err}",
+            output.status
+        );
         Ok(out.into_owned())
     }
 
@@ -141,10 +146,16 @@ impl Lattice {
         let process = Process::start(&name, self.directory(), command)?;
         let answer = until("the host answers", || async {
             let hosts = self.control.hosts().await?;
-            hosts.into_iter().find(|host| host.friendly_name == name).context("it is not in the lattice")
+            hosts
+                .into_iter()
+                .find(|host| host.friendly_name == name)
+                .context("it is not in the lattice")
         });
         let id = answer.await.with_context(|| process.output())?.id;
-        self.hosts.push(Host { id: id.clone(), process });
+        self.hosts.push(Host {
+            id: id.clone(),
+            process,
+        });
         Ok(id)
     }
 
@@ -156,7 +167,10 @@ impl Lattice {
         let mut command = self.trellis()?;
         command.arg("wadm");
         let process = Process::start("wadm", self.directory(), command)?;
-        let (nats, list) = (self.control.nats().clone(), self.control.subjects().app("list"));
+        let (nats, list) = (
+            self.control.nats().clone(),
+            self.control.subjects().app("list"),
+        );
         let answer = until("wadm answers", || async {
             Ok(nats.request(list.clone(), bytes::Bytes::new()).await?)
         });
@@ -194,11 +208,21 @@ impl Lattice {
     ///
     /// # Errors
     /// The host refuses it.
-    pub async fn run_actor_on(&self, host: &HostId, id: &str, name: &str, count: u32, config: &[&str]) -> Result<()> {
-        self.scale(host, id, &self.actor(name)?, count, config).await?;
+    pub async fn run_actor_on(
+        &self,
+        host: &HostId,
+        id: &str,
+        name: &str,
+        count: u32,
+        config: &[&str],
+    ) -> Result<()> {
+        self.scale(host, id, &self.actor(name)?, count, config)
+            .await?;
         let id = ComponentId::new(id)?;
         self.inventory_until(host, &format!("{id} runs"), |inventory| {
-            inventory.component(&id).is_some_and(|component| component.max_instances == count)
+            inventory
+                .component(&id)
+                .is_some_and(|component| component.max_instances == count)
         })
         .await
     }
@@ -207,7 +231,14 @@ impl Lattice {
     ///
     /// # Errors
     /// It refuses.
-    pub async fn scale(&self, host: &HostId, id: &str, reference: &str, count: u32, config: &[&str]) -> Result<()> {
+    pub async fn scale(
+        &self,
+        host: &HostId,
+        id: &str,
+        reference: &str,
+        count: u32,
+        config: &[&str],
+    ) -> Result<()> {
         let request = ScaleComponent {
             component_ref: reference.to_owned(),
             component_id: ComponentId::new(id)?,
@@ -236,7 +267,10 @@ impl Lattice {
             annotations: None,
         };
         self.control.start_provider(&request).await?;
-        self.inventory_until(host, &format!("{id} runs"), |inventory| inventory.provider(&id).is_some()).await
+        self.inventory_until(host, &format!("{id} runs"), |inventory| {
+            inventory.provider(&id).is_some()
+        })
+        .await
     }
 
     /// Waits until a host's inventory is as it should be.
@@ -263,8 +297,10 @@ impl Lattice {
     /// # Errors
     /// It is refused.
     pub async fn config(&self, name: &str, values: &[(&str, &str)]) -> Result<()> {
-        let config: Config =
-            values.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let config: Config = values
+            .iter()
+            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
         Ok(self.control.put_config(name, &config).await?)
     }
 
@@ -273,7 +309,9 @@ impl Lattice {
     /// # Errors
     /// A name is none.
     pub fn link(source: &str, target: &str, package: &str, interfaces: &[&str]) -> Result<Link> {
-        let (wit_namespace, wit_package) = package.split_once(':').context("a package is namespace:name")?;
+        let (wit_namespace, wit_package) = package
+            .split_once(':')
+            .context("a package is namespace:name")?;
         Ok(Link {
             source_id: ComponentId::new(source)?,
             target: ComponentId::new(target)?,
@@ -293,12 +331,22 @@ impl Lattice {
     pub async fn serve_http(&self, provider: &str, actor: &str) -> Result<SocketAddr> {
         let at = SocketAddr::from(([127, 0, 0, 1], port::free()?));
         let config = format!("{provider}-address");
-        self.config(&config, &[("address", &at.to_string())]).await?;
-        self.run_provider(provider, "builtin:http-server", &[]).await?;
+        self.config(&config, &[("address", &at.to_string())])
+            .await?;
+        self.run_provider(provider, "builtin:http-server", &[])
+            .await?;
         let link = Self::link(provider, actor, "wasi:http", &["incoming-handler"])?;
-        self.control.put_link(&Link { source_config: vec![config], ..link }).await?;
+        self.control
+            .put_link(&Link {
+                source_config: vec![config],
+                ..link
+            })
+            .await?;
         until("the HTTP server listens", || async {
-            tokio::net::TcpStream::connect(at).await.map(drop).context("nobody listens")
+            tokio::net::TcpStream::connect(at)
+                .await
+                .map(drop)
+                .context("nobody listens")
         })
         .await
         .with_context(|| self.logs())?;
@@ -307,8 +355,15 @@ impl Lattice {
 
     /// What all its processes printed: what a failed test shows.
     pub fn logs(&self) -> String {
-        let processes = self.hosts.iter().map(|host| &host.process).chain(&self.wadm);
-        processes.map(|process| tail(&process.output())).collect::<Vec<_>>().join("\n---\n")
+        let processes = self
+            .hosts
+            .iter()
+            .map(|host| &host.process)
+            .chain(&self.wadm);
+        processes
+            .map(|process| tail(&process.output()))
+            .collect::<Vec<_>>()
+            .join("\n---\n")
     }
 }
 

@@ -78,12 +78,17 @@ impl NatsServer {
         let mut command = Command::new(program());
         command.args(["--addr", "127.0.0.1", "--port", &self.port.to_string()]);
         if self.jetstream {
-            command.arg("--jetstream").arg("--store_dir").arg(self.directory.path().join("store"));
+            command
+                .arg("--jetstream")
+                .arg("--store_dir")
+                .arg(self.directory.path().join("store"));
         }
         let process = Process::start("nats-server", self.directory.path(), command)?;
         let process = self.process.insert(process);
         let settings = NatsSettings::new(format!("nats://127.0.0.1:{}", self.port));
-        let answer = until("nats-server answers", || async { Ok(settings.connect("probe").await?) });
+        let answer = until("nats-server answers", || async {
+            Ok(settings.connect("probe").await?)
+        });
         answer.await.with_context(|| process.output())?;
         Ok(())
     }
@@ -93,8 +98,15 @@ impl NatsServer {
     /// # Errors
     /// It is not running.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
-        let process = self.process.as_ref().context("nats-server is not running")?;
-        process.signal(if frozen { Signal::SIGSTOP } else { Signal::SIGCONT })
+        let process = self
+            .process
+            .as_ref()
+            .context("nats-server is not running")?;
+        process.signal(if frozen {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGCONT
+        })
     }
 }
 

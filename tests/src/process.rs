@@ -40,7 +40,11 @@ impl Process {
             .stdout(output.try_clone()?)
             .stderr(output);
         let child = spawn(command).with_context(|| format!("starting {name}"))?;
-        Ok(Self { name: name.to_owned(), child, log })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+        })
     }
 
     /// Its process id.
@@ -119,12 +123,24 @@ pub fn signal_to(process: u32, signal: Signal) -> Result<()> {
 pub fn children_of(parent: u32, part: &str) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let Ok(id) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let Ok(id) = entry?.file_name().to_string_lossy().parse::<u32>() else {
+            continue;
+        };
         // A process may end while it is looked at.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
-        let Ok(line) = fs::read(format!("/proc/{id}/cmdline")) else { continue };
-        let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
-        let (state, of) = (fields.next(), fields.next().and_then(|field| field.parse::<u32>().ok()));
+        let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else {
+            continue;
+        };
+        let Ok(line) = fs::read(format!("/proc/{id}/cmdline")) else {
+            continue;
+        };
+        let mut fields = stat
+            .rsplit_once(')')
+            .map_or("", |(_, rest)| rest)
+            .split_whitespace();
+        let (state, of) = (
+            fields.next(),
+            fields.next().and_then(|field| field.parse::<u32>().ok()),
+        );
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         if of == Some(parent) && state != Some("Z") && line.contains(part) {
             found.push(id);
@@ -137,7 +153,10 @@ pub fn children_of(parent: u32, part: &str) -> Result<Vec<u32>> {
 pub fn alive(process: u32) -> bool {
     fs::read_to_string(format!("/proc/{process}/stat"))
         .ok()
-        .and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| !rest.starts_with('Z')))
+        .and_then(|stat| {
+            stat.rsplit_once(") ")
+                .map(|(_, rest)| !rest.starts_with('Z'))
+        })
         .unwrap_or(false)
 }
 
@@ -164,12 +183,16 @@ static STARTER: LazyLock<Sender<Order>> = LazyLock::new(|| {
 fn spawn(mut command: Command) -> Result<Child> {
     // SAFETY: `prctl` is async-signal-safe and touches no memory of ours.
     unsafe {
-        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        });
+        command.pre_exec(
+            || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            },
+        );
     }
     let (answer, child) = mpsc::channel();
-    STARTER.send((command, answer)).context("the starter is gone")?;
+    STARTER
+        .send((command, answer))
+        .context("the starter is gone")?;
     Ok(child.recv().context("the starter is gone")??)
 }

@@ -33,7 +33,11 @@ impl RedisServer {
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(directory.path());
         let process = Process::start("redis-server", directory.path(), command)?;
-        let server = Self { port, process, _directory: directory };
+        let server = Self {
+            port,
+            process,
+            _directory: directory,
+        };
         let answer = until("redis-server answers", || server.command("PING"));
         answer.await.with_context(|| server.process.output())?;
         Ok(server)
@@ -50,7 +54,9 @@ impl RedisServer {
     /// It does not answer.
     pub async fn command(&self, command: &str) -> Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        stream.write_all(format!("{command}\r\n").as_bytes()).await?;
+        stream
+            .write_all(format!("{command}\r\n").as_bytes())
+            .await?;
         let mut answer = vec![0; 64 * 1024];
         let length = stream.read(&mut answer).await?;
         anyhow::ensure!(length > 0, "redis-server closed the connection");

@@ -1,0 +1,13 @@
+//! Trellis end to end: each test has a lattice of its own of real processes. One module a behaviour.
+
+mod actor_limits;
+mod bad_input;
+mod calls;
+mod claims;
+mod counter;
+mod links;
+mod messaging;
+mod nats_restart;
+mod provider_crash;
+mod two_hosts;
+mod up;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use time::OffsetDateTime;
 use trellis_lattice::claims::{
     AccountKey, ComponentDetails, ComponentKey, Validity, sign_component,
 };
@@ -55,11 +56,17 @@ pub fn signed(name: &str, issuer: &AccountKey, directory: &Path) -> Result<Strin
     let path = directory.join(format!("{name}.wasm"));
     if !path.exists() {
         let details = ComponentDetails {
-            name: name.to_owned(),
+            name: Some(name.to_owned()),
             ..ComponentDetails::default()
         };
-        let key = ComponentKey::generate();
-        let bytes = sign_component(&built(name)?, issuer, &key, &details, &Validity::default())?;
+        let key = ComponentKey::generate().public();
+        let bytes = sign_component(
+            &built(name)?,
+            issuer,
+            &key,
+            &details,
+            &Validity::unlimited(OffsetDateTime::now_utc()),
+        )?;
         fs::write(&path, bytes)?;
     }
     Ok(format!("file://{}", path.display()))

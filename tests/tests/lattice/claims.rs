@@ -1,12 +1,10 @@
 //! Hosts refuse actors that are not signed as they must be, each for its own reason.
 
-use std::{
-    fs,
-    time::{Duration, SystemTime},
-};
+use std::fs;
 
 use anyhow::{Context as _, Result};
 use futures::StreamExt as _;
+use time::OffsetDateTime;
 use trellis_lattice::{
     claims::{AccountKey, ComponentDetails, ComponentKey, Validity, sign_component},
     event::{CloudEvent, Event},
@@ -41,41 +39,35 @@ async fn actors_that_are_not_rightly_signed_are_refused() -> Result<()> {
     let hello = actors::built("http_hello")?;
     let sign = |issuer: &AccountKey, validity: &Validity| {
         let details = ComponentDetails {
-            name: "hello".into(),
+            name: Some("hello".into()),
             ..ComponentDetails::default()
         };
-        sign_component(
-            &hello,
-            issuer,
-            &ComponentKey::generate(),
-            &details,
-            validity,
-        )
+        let subject = ComponentKey::generate().public();
+        sign_component(&hello, issuer, &subject, &details, validity)
     };
-    let hour = Duration::from_secs(3600);
-    let now = SystemTime::now();
-    let good = sign(&lattice.issuer, &Validity::default())?;
+    let hour = time::Duration::HOUR;
+    let now = OffsetDateTime::now_utc();
+    let unlimited = Validity::unlimited(now);
+    let good = sign(&lattice.issuer, &unlimited)?;
 
     let mut tampered = good.clone();
     // A custom section at the end: still a valid component, no longer what was signed.
     tampered.extend([0, 5, 4, b'e', b'v', b'i', b'l']);
-    let expired = sign(
-        &lattice.issuer,
-        &Validity {
-            expires: Some(now - hour),
-            ..Validity::default()
-        },
-    )?;
+    let past = Validity {
+        expires: Some(now - hour),
+        ..Validity::unlimited(now - 2 * hour)
+    };
+    let expired = sign(&lattice.issuer, &past)?;
     let early = sign(
         &lattice.issuer,
         &Validity {
             not_before: Some(now + hour),
-            ..Validity::default()
+            ..unlimited
         },
     )?;
-    let foreign = sign(&AccountKey::generate(), &Validity::default())?;
+    let foreign = sign(&AccountKey::generate(), &unlimited)?;
     let cases: [(&str, &[u8], &str); 6] = [
-        ("unsigned", &fixture_unsigned(&hello)?, "unsigned"),
+        ("unsigned", &unsigned(&good)?, "unsigned"),
         ("tampered", &tampered, "hash"),
         ("expired", &expired, "expired"),
         ("early", &early, "not valid before"),
@@ -95,11 +87,31 @@ async fn actors_that_are_not_rightly_signed_are_refused() -> Result<()> {
     lattice.run_actor("hello", "http_hello", 1).await
 }
 
-/// The actor as the compiler made it.
-fn fixture_unsigned(built: &[u8]) -> Result<Vec<u8>> {
-    let path = actors::project().join("target/guests/wasm32-wasip2/release/http_hello.wasm");
-    match fs::read(&path) {
-        Ok(bytes) => Ok(bytes),
-        Err(_) => Ok(built.to_vec()),
+/// The actor without its claims: without the custom section that `trellis sign` writes.
+fn unsigned(signed: &[u8]) -> Result<Vec<u8>> {
+    let (header, mut rest) = signed.split_at_checked(8).context("no header")?;
+    let mut bytes = header.to_vec();
+    while let Some((&id, after_id)) = rest.split_first() {
+        let digits = after_id
+            .iter()
+            .position(|byte| byte & 0x80 == 0)
+            .context("no length")?
+            + 1;
+        let length = after_id[..digits]
+            .iter()
+            .rev()
+            .fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));
+        let (section, next) = rest
+            .split_at_checked(1 + digits + length)
+            .context("cut off")?;
+        let content = &section[1 + digits..];
+        if id != 0 || !content.starts_with(b"\x0dwasmcloud_jwt") {
+            bytes.extend_from_slice(section);
+        }
+        rest = next;
     }
+    anyhow::ensure!(
+        bytes.len() < signed.len() || !signed.windows(13).any(|w| w == b"wasmcloud_jwt")
+    );
+    Ok(bytes)
 }

@@ -1,0 +1,33 @@
+//! `cargo xtask bench`: the measurements that the README quotes.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::layout::Layout;
+use crate::process::{clean, path_first, run};
+use crate::{build, guests, setup};
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench -- --help")]
+pub struct Bench {
+    /// Arguments for the measuring program
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+impl Bench {
+    pub fn run(self, layout: &Layout) -> Result<()> {
+        let nats_server = setup::nats_server(layout)?;
+        setup::redis_server()?;
+        let toolchain = setup::guest_toolchain(layout)?;
+        guests::build(layout, &toolchain)?;
+        build::trellis(layout)?;
+        build::binary(layout, "trellis-bench")?;
+        let mut bench = clean(layout.binary("trellis-bench"));
+        bench.current_dir(layout.root()).args(&self.args);
+        if let Some(folder) = nats_server.parent() {
+            path_first(&mut bench, folder)?;
+        }
+        run(&mut bench)
+    }
+}

@@ -1,0 +1,58 @@
+//! Finding what the project needs on this machine, and installing what is
+//! missing. Every check says what it looked for, what it found and what it does.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::layout::Layout;
+
+mod debian;
+mod deny;
+mod guest;
+mod nats;
+mod python;
+mod redis;
+
+pub use guest::Toolchain as GuestToolchain;
+
+/// Installs what is missing and starts nothing.
+#[derive(Args)]
+pub struct Setup {
+    /// Leave out what only the tests need: Redis and cargo-deny
+    #[arg(long)]
+    without_tests: bool,
+}
+
+impl Setup {
+    pub fn run(&self, layout: &Layout) -> Result<()> {
+        nats_server(layout)?;
+        guest_toolchain(layout)?;
+        if !self.without_tests {
+            redis_server()?;
+            cargo_deny(layout)?;
+        }
+        Ok(())
+    }
+}
+
+/// A nats-server that runs on this machine.
+pub fn nats_server(layout: &Layout) -> Result<PathBuf> {
+    nats::ensure(layout)
+}
+
+/// What compiles the actors.
+pub fn guest_toolchain(layout: &Layout) -> Result<GuestToolchain> {
+    guest::ensure(layout)
+}
+
+/// A redis-server that runs on this machine.
+pub fn redis_server() -> Result<PathBuf> {
+    redis::ensure()
+}
+
+/// The cargo-deny program.
+pub fn cargo_deny(layout: &Layout) -> Result<PathBuf> {
+    deny::ensure(layout)
+}

@@ -1,0 +1,99 @@
+//! `cargo xtask test`: every check and every test, cheapest first. It ends at
+//! the first step that fails and says how long each took.
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::layout::Layout;
+use crate::process::{cargo, clean, path_first, probe, run};
+use crate::progress::{Steps, say};
+use crate::{build, guests, setup};
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test two_hosts")]
+pub struct Test {
+    /// Run only the tests whose name holds this; the other checks are left out
+    filter: Option<String>,
+}
+
+impl Test {
+    pub fn run(self, layout: &Layout) -> Result<()> {
+        let mut steps = Steps::begin();
+        let nats_server = steps.step("setup: nats-server", || setup::nats_server(layout))?;
+        steps.step("setup: redis-server", setup::redis_server)?;
+        let toolchain = steps.step("setup: actors' toolchain", || {
+            setup::guest_toolchain(layout)
+        })?;
+        match &self.filter {
+            Some(filter) => say(format_args!(
+                "only the tests that match '{filter}': no format, licence and lint checks"
+            )),
+            None => {
+                steps.step("format", || format(layout))?;
+                let deny = steps.step("setup: cargo-deny", || setup::cargo_deny(layout))?;
+                steps.step("dependencies", || dependencies(layout, &deny))?;
+            }
+        }
+        steps.step("actors", || guests::build(layout, &toolchain))?;
+        if self.filter.is_none() {
+            steps.step("clippy", || clippy(layout))?;
+        }
+        steps.step("build", || build::trellis(layout))?;
+        steps.step("build tests", || tests(layout, &nats_server, &["--no-run"]))?;
+        steps.step("tests", || match &self.filter {
+            Some(filter) => tests(layout, &nats_server, &[filter]),
+            // Every failure of a run counts, not only the first one's.
+            None => tests(layout, &nats_server, &["--no-fail-fast"]),
+        })?;
+        steps.end();
+        Ok(())
+    }
+}
+
+fn format(layout: &Layout) -> Result<()> {
+    run(cargo(layout).args(["fmt", "--all", "--check"]))?;
+    run(cargo(layout)
+        .args(["fmt", "--all", "--check", "--manifest-path"])
+        .arg(layout.actors_workspace()))
+}
+
+/// Licences, sources and versions always; advisories where their list can be had.
+fn dependencies(layout: &Layout, deny: &Path) -> Result<()> {
+    let check = |checks: &[&str]| {
+        let mut command = clean(deny);
+        command.current_dir(layout.root());
+        run(command.args(["--workspace", "check"]).args(checks))
+    };
+    check(&["licenses", "bans", "sources"])?;
+    if probe(clean(deny).current_dir(layout.root()).args(["fetch", "db"])).is_some() {
+        return check(&["advisories"]);
+    }
+    say("!! THE ADVISORIES WERE NOT CHECKED: the advisory database cannot be fetched here.");
+    say("!! On a machine that reaches it, run: cargo xtask test");
+    Ok(())
+}
+
+fn clippy(layout: &Layout) -> Result<()> {
+    run(cargo(layout).args([
+        "clippy",
+        "--release",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ]))
+}
+
+/// Unit tests, end-to-end tests and the examples in the documentation.
+fn tests(layout: &Layout, nats_server: &Path, args: &[&str]) -> Result<()> {
+    let mut command = cargo(layout);
+    if let Some(folder) = nats_server.parent() {
+        path_first(&mut command, folder)?;
+    }
+    run(command
+        .args(["test", "--release", "--workspace"])
+        .args(args))
+}

@@ -1,0 +1,55 @@
+//! `cargo xtask up`: from a clean clone to an application that answers.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::layout::Layout;
+use crate::process::{clean, path_first};
+use crate::progress::say;
+use crate::{build, guests, setup, sign};
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask up\n  \
+    cargo xtask up --app examples/http-counter/app.yaml\n  \
+    cargo xtask up -- --help")]
+pub struct Up {
+    /// The application's manifest
+    #[arg(long, default_value = "examples/http-counter/app.yaml")]
+    app: PathBuf,
+    /// Further arguments for `trellis up`
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+impl Up {
+    /// Returns only if something fails: at the end this process becomes
+    /// `trellis up`, so that Ctrl-C reaches it and its exit code is the answer.
+    pub fn run(self, layout: &Layout) -> Result<()> {
+        let nats_server = setup::nats_server(layout)?;
+        let toolchain = setup::guest_toolchain(layout)?;
+        let actors = guests::build(layout, &toolchain)?;
+        say("building trellis; the first time this takes some minutes");
+        build::trellis(layout)?;
+        sign::all(layout, &actors)?;
+
+        let mut up = clean(layout.binary("trellis"));
+        up.current_dir(layout.root())
+            .arg("up")
+            .arg("--app")
+            .arg(&self.app)
+            .args(&self.args);
+        if let Some(folder) = nats_server.parent() {
+            path_first(&mut up, folder)?;
+        }
+        say(format_args!(
+            "starting trellis up --app {}",
+            self.app.display()
+        ));
+        Err(up.exec())
+            .with_context(|| format!("cannot start {}", layout.binary("trellis").display()))
+    }
+}

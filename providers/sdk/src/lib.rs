@@ -1,1 +1,70 @@
-//! trellis-provider
+//! What a capability provider is written with: a process that a host starts, that components are linked to while both
+//! run, and that can be replaced without touching them (`wasmcloud-v1.md`, Providers).
+//!
+//! - [`Provider`]: what a provider implements; [`run`] makes a process of it.
+//! - [`Lattice`], [`Component`]: its place in the lattice, and calls to components.
+//! - [`LinkConfig`], [`LinkTable`]: links, with their configuration as a Rust type ([`config`]).
+//! - [`keyvalue`], [`messaging`]: answering the interfaces that Trellis types itself.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use trellis_provider::{Lattice, LinkConfig, LinkError, Provider, StartError, config::NoConfig};
+//!
+//! /// Greets whoever is linked to it, once.
+//! struct Greeter {
+//!     lattice: Lattice,
+//! }
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Greeting {
+//!     name: String,
+//! }
+//!
+//! impl Provider for Greeter {
+//!     const NAME: &'static str = "greeter";
+//!     type Config = NoConfig;
+//!     type SourceConfig = Greeting;
+//!     type TargetConfig = NoConfig;
+//!
+//!     async fn start(_: NoConfig, lattice: Lattice) -> Result<Self, StartError> {
+//!         Ok(Self { lattice })
+//!     }
+//!
+//!     async fn receive_link_config_as_source(&self, link: LinkConfig<Greeting>) -> Result<(), LinkError> {
+//!         let component = self.lattice.component(&link.target_id);
+//!         let greet = trellis_rpc::Operation::new("acme:greeter/greet@1.0.0", "greet");
+//!         let answer: Result<String, _> = component.call_unary(greet, &(link.config.name,), Default::default()).await;
+//!         tracing::info!(?answer, "greeted");
+//!         Ok(())
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), trellis_provider::RunError> {
+//!     trellis_provider::run::<Greeter>().await
+//! }
+//! ```
+
+pub mod config;
+mod control;
+mod error;
+mod host_data;
+mod lattice;
+mod link;
+mod link_table;
+mod links;
+mod logging;
+mod provider;
+mod run;
+mod secrets;
+
+pub use error::{LinkError, RunError};
+pub use lattice::{CallOptions, Component, Lattice};
+pub use link::{LinkConfig, Role};
+pub use link_table::{LinkTable, NoLink};
+pub use provider::{Provider, StartError};
+pub use run::{DRAIN_LIMIT, run, run_with_host_data};
+pub use secrets::{Secret, Secrets, SecretsError};
+pub use trellis_lattice as contract;
+pub use trellis_lattice::provider::{Health, HostData};
+pub use trellis_rpc as rpc;

@@ -1,0 +1,150 @@
+//! What a provider keeps for each component that calls it, found by the call's context.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+use trellis_lattice::{ComponentId, LinkKey, LinkName};
+use trellis_rpc::CallContext;
+
+/// How long a call waits for its link. The host gives a link to both ends at once, so a component's first call can be
+/// here before its link is.
+const LINK_WAIT: Duration = Duration::from_millis(500);
+
+type BySource<T> = HashMap<ComponentId, HashMap<LinkName, Arc<T>>>;
+
+/// Values by link: whose call comes over which link.
+#[derive(Debug)]
+pub struct LinkTable<T> {
+    links: watch::Sender<BySource<T>>,
+}
+
+/// A call over a link that isn't there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoLink {
+    /// The call doesn't say who makes it.
+    #[error("the call has no source: a provider answers only calls that come over a link")]
+    NoSource,
+    /// No such link.
+    #[error("{source_id:?} has no link named {link_name:?} to this provider, or it was refused")]
+    Unknown {
+        /// Who called.
+        source_id: String,
+        /// The link's name.
+        link_name: String,
+    },
+}
+
+impl<T> Default for LinkTable<T> {
+    fn default() -> Self {
+        Self { links: watch::Sender::new(HashMap::new()) }
+    }
+}
+
+impl<T> LinkTable<T> {
+    /// Puts a link's value in place of an earlier one. Calls that run keep the one they found.
+    pub fn put(&self, link: &LinkKey, value: T) {
+        let value = Arc::new(value);
+        self.links.send_modify(|links| {
+            links.entry(link.source_id.clone()).or_default().insert(link.name.clone(), value);
+        });
+    }
+
+    /// Takes a link's value out.
+    pub fn remove(&self, link: &LinkKey) -> Option<Arc<T>> {
+        let mut removed = None;
+        self.links.send_modify(|links| {
+            if let Some(names) = links.get_mut(&link.source_id) {
+                removed = names.remove(&link.name);
+                if names.is_empty() {
+                    links.remove(&link.source_id);
+                }
+            }
+        });
+        removed
+    }
+
+    /// Takes everything out.
+    pub fn clear(&self) {
+        self.links.send_modify(HashMap::clear);
+    }
+
+    /// Every link's value.
+    pub fn values(&self) -> Vec<Arc<T>> {
+        self.links.borrow().values().flat_map(HashMap::values).cloned().collect()
+    }
+
+    /// The value for a call. Waits a moment for a link that isn't there yet.
+    ///
+    /// # Errors
+    /// [`NoLink`] when the link doesn't come.
+    pub async fn get(&self, context: &CallContext) -> Result<Arc<T>, NoLink> {
+        let source_id = context.source_id.as_deref().ok_or(NoLink::NoSource)?;
+        let link_name = context.link_name.as_deref().unwrap_or("default");
+        let find = |links: &BySource<T>| links.get(source_id)?.get(link_name).cloned();
+        if let Some(found) = find(&self.links.borrow()) {
+            return Ok(found);
+        }
+        let mut changes = self.links.subscribe();
+        let deadline = Instant::now() + LINK_WAIT;
+        loop {
+            if let Some(found) = find(&changes.borrow_and_update()) {
+                return Ok(found);
+            }
+            // The sender is `self`, so only the time can end the waiting.
+            if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+                return Err(NoLink::Unknown {
+                    source_id: source_id.to_owned(),
+                    link_name: link_name.to_owned(),
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(source: &str, name: &str) -> LinkKey {
+        LinkKey {
+            source_id: ComponentId::new(source).unwrap(),
+            name: LinkName::new(name).unwrap(),
+            wit_namespace: "wasi".into(),
+            wit_package: "keyvalue".into(),
+        }
+    }
+
+    fn from(source: &str, name: Option<&str>) -> CallContext {
+        CallContext {
+            source_id: Some(source.into()),
+            link_name: name.map(Into::into),
+            ..CallContext::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_finds_its_own_link() {
+        let table = LinkTable::default();
+        table.put(&link("a", "default"), 1);
+        table.put(&link("a", "other"), 2);
+        assert_eq!(*table.get(&from("a", None)).await.unwrap(), 1);
+        assert_eq!(*table.get(&from("a", Some("other"))).await.unwrap(), 2);
+        assert_eq!(table.get(&CallContext::default()).await, Err(NoLink::NoSource));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_comes_before_its_link_waits_for_it() {
+        let table = LinkTable::default();
+        let (found, ()) = tokio::join!(table.get(&from("a", None)), async {
+            tokio::time::sleep(LINK_WAIT / 2).await;
+            table.put(&link("a", "default"), 1);
+        });
+        assert_eq!(*found.unwrap(), 1);
+        table.remove(&link("a", "default"));
+        let error = table.get(&from("a", None)).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "\"a\" has no link named \"default\" to this provider, or it was refused"
+        );
+    }
+}

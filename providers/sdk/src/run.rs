@@ -1,0 +1,159 @@
+//! A provider's life: host data, NATS, links, calls, and a clean end.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use trellis_lattice::provider::HostData;
+use trellis_rpc::nats::{ServeOptions, Serving};
+
+use crate::{
+    config::from_config,
+    control::{Control, Subscriptions},
+    error::RunError,
+    host_data,
+    lattice::{Lattice, nats_settings},
+    links::Links,
+    logging,
+    provider::Provider,
+    secrets::{self, SecretKeys, Secrets},
+};
+
+/// How long a provider takes to finish what is going on when it is asked to end.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(8);
+
+/// How many calls of components run at once; one more is refused at once.
+const MAX_CALLS: usize = 4096;
+/// The deadline of a call that comes without one.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Runs a provider as this process: reads the host data from standard input, logs to standard error, and ends on
+/// SIGTERM, SIGINT, the host's shutdown message, or, where the host keeps standard input open, on its end.
+///
+/// # Errors
+/// [`RunError`]; its [`RunError::exit_code`] is for the process.
+pub async fn run<P: Provider>() -> Result<(), RunError> {
+    let (data, host_gone) = host_data::read().await?;
+    logging::start(&data);
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    let keep_stdin = data.keep_stdin;
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move {
+        let why = tokio::select! {
+            why = ended_by_signal() => why,
+            _ = host_gone, if keep_stdin => "the host is gone",
+        };
+        tracing::info!(why, "shutting down");
+        asked.cancel();
+        // Whoever asks again doesn't want to wait for what is going on.
+        ended_by_signal().await
+    });
+    tokio::select! {
+        outcome = run_with_host_data::<P>(data, stop) => outcome,
+        // Ends only by a second signal.
+        _ = waiting.join_next() => {
+            tracing::warn!("ending at once, with work going on");
+            Err(RunError::NotDrained(Duration::ZERO))
+        }
+    }
+}
+
+/// Waits for SIGTERM or SIGINT. Where they can't be listened to, the process ends by them anyway.
+async fn ended_by_signal() -> &'static str {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// Runs a provider with host data that is there already, until `stop` is cancelled or the host asks for its end: what
+/// [`run`] does without the process around it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with_host_data<P: Provider>(
+    data: HostData,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let keys = SecretKeys::new(&data.provider_xkey_private_key, &data.host_xkey_public_key)?;
+    let own_secrets = own_secrets(&data);
+    let config: P::Config =
+        from_config("the provider's configuration", &secrets::merge(&data.config, &own_secrets))?;
+
+    let settings = nats_settings(&data);
+    let client = settings.connect(format!("{} {}", P::NAME, data.provider_key)).await?;
+    // Before anything else, so that nothing the host sends from now on is missed.
+    let subscriptions = Subscriptions::new(&client, &data, keys.as_ref()).await?;
+    let lattice = Lattice::new(&data, settings, client);
+
+    let provider = P::start(config, lattice.clone()).await;
+    let provider = Arc::new(provider.map_err(|error| RunError::Start(error.to_string()))?);
+    let mut links = Links::new(provider.clone(), data.provider_key.clone(), keys);
+    for link in &data.link_definitions {
+        links.put(link.clone()).await;
+    }
+    let serving = serve(&provider, &lattice).await?;
+
+    let mut control = Control::start(&lattice, provider.clone(), links, subscriptions, own_secrets);
+    tracing::info!(provider = %data.provider_key, name = P::NAME, lattice = %lattice.name(), "ready");
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        outcome = control.ended() => outcome,
+    };
+    // No link is taken from now on; health is still answered.
+    control.stop_links();
+    let drained = drain(&*provider, serving).await;
+    // What was answered last, the shutdown's reply among it, is still to go out.
+    if tokio::time::timeout(Duration::from_secs(1), lattice.nats().flush()).await.is_err() {
+        tracing::warn!("NATS doesn't take the last messages");
+    }
+    outcome.and(drained)
+}
+
+/// The provider's own secrets, which 1.x puts into the host data as they are.
+fn own_secrets(data: &HostData) -> Secrets {
+    let read = |(name, value): (&String, &serde_json::Value)| {
+        let secret = serde_json::from_value(value.clone());
+        if secret.is_err() {
+            tracing::warn!(name, "a secret that is neither text nor bytes");
+        }
+        Some((name.clone(), secret.ok()?))
+    };
+    data.secrets.iter().filter_map(read).collect()
+}
+
+async fn serve<P: Provider>(
+    provider: &Arc<P>,
+    lattice: &Lattice,
+) -> Result<Option<Serving>, RunError> {
+    let Some(handler) = provider.handler() else {
+        return Ok(None);
+    };
+    let options = ServeOptions {
+        max_in_flight: MAX_CALLS,
+        default_deadline: DEFAULT_DEADLINE,
+        ..ServeOptions::default()
+    };
+    let serving = lattice.rpc().serve(lattice.provider_id(), handler, options).await;
+    serving.map(Some).map_err(|error| RunError::Nats(error.to_string()))
+}
+
+async fn drain<P: Provider>(provider: &P, serving: Option<Serving>) -> Result<(), RunError> {
+    let calls = async {
+        if let Some(serving) = serving {
+            serving.drain().await;
+        }
+    };
+    let all = futures::future::join(provider.shutdown(), calls);
+    let ended = tokio::time::timeout(DRAIN_LIMIT, all).await;
+    ended.map(|_| ()).map_err(|_| RunError::NotDrained(DRAIN_LIMIT))
+}

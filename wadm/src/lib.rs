@@ -1,1 +1,4 @@
-//! trellis-wadm
+//! The application manager: it takes manifests and keeps a lattice as they say.
+
+pub mod manifest;
+pub mod names;

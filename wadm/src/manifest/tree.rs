@@ -1,0 +1,409 @@
+//! A manifest's text as a tree that remembers where everything stands. YAML 1.2; JSON is a part of it.
+
+use std::collections::BTreeMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+
+use super::problem::{ManifestErrors, Path, Position, Step};
+
+/// The largest manifest, in bytes. Every version of an application lies in one message of at most 1 MiB.
+pub const MAX_MANIFEST_BYTES: usize = 256 * 1024;
+
+/// The deepest nesting; a real manifest has about a dozen levels.
+const MAX_DEPTH: usize = 48;
+
+/// The most values, aliases expanded: a few lines of aliases could otherwise stand for billions.
+const MAX_NODES: usize = 100_000;
+
+/// A value and where it begins.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) at: Option<Position>,
+    pub(super) value: Value,
+}
+
+/// A value. Numbers stay as written: what a number may be is the field's business.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    Number(String),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// A field.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) at: Option<Position>,
+    pub(super) node: Node,
+}
+
+/// Reads a text.
+///
+/// # Errors
+/// Not YAML, too large, too deep, or not one document; with line and column.
+pub(super) fn read(text: &str) -> Result<Node, ManifestErrors> {
+    if text.len() > MAX_MANIFEST_BYTES {
+        return Err(ManifestErrors::whole(
+            None,
+            format!(
+                "the manifest has {} bytes, more than the {MAX_MANIFEST_BYTES} allowed",
+                text.len()
+            ),
+        ));
+    }
+    match Builder::default().build(text) {
+        Ok(node) => Ok(node),
+        // Some JSON is not YAML (tabs between tokens, for example): it has no positions then.
+        Err(error) => match serde_json::from_str::<serde_json::Value>(text) {
+            Ok(value) => Ok(Node::from_json(&value)),
+            Err(_) => Err(error),
+        },
+    }
+}
+
+impl Node {
+    /// A value without a text.
+    pub(super) fn from_json(value: &serde_json::Value) -> Self {
+        let value = match value {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(bool) => Value::Bool(*bool),
+            serde_json::Value::Number(number) => Value::Number(number.to_string()),
+            serde_json::Value::String(text) => Value::Text(text.clone()),
+            serde_json::Value::Array(items) => {
+                Value::List(items.iter().map(Self::from_json).collect())
+            }
+            serde_json::Value::Object(fields) => Value::Map(
+                fields
+                    .iter()
+                    .map(|(key, value)| Entry {
+                        key: key.clone(),
+                        at: None,
+                        node: Self::from_json(value),
+                    })
+                    .collect(),
+            ),
+        };
+        Self { at: None, value }
+    }
+
+    /// The value as JSON, for what is kept as it came.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(bool) => (*bool).into(),
+            // What JSON can't hold (`.inf`, a hexadecimal number) stays text.
+            Value::Number(number) => {
+                serde_json::from_str(number).unwrap_or_else(|_| number.clone().into())
+            }
+            Value::Text(text) => text.clone().into(),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(fields) => fields
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.node.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
+
+    /// What kind of value it is, for messages.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.value {
+            Value::Null => "nothing",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::Text(_) => "text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a group of fields",
+        }
+    }
+
+    /// Where the value of that path stands, or the nearest thing above it that is there.
+    pub(super) fn position(&self, path: &Path) -> Option<Position> {
+        let mut node = self;
+        let mut at = self.at;
+        for step in path.steps() {
+            match (step, &node.value) {
+                (Step::Field(name), Value::Map(fields)) => {
+                    match fields.iter().find(|entry| &entry.key == name) {
+                        Some(entry) => {
+                            node = &entry.node;
+                            // A group or list begins on a line of its own: its name is the better place.
+                            at = match node.value {
+                                Value::Map(_) | Value::List(_) | Value::Null => entry.at,
+                                _ => node.at,
+                            };
+                        }
+                        None => return at,
+                    }
+                }
+                (Step::Item(index), Value::List(items)) => match items.get(*index) {
+                    Some(item) => {
+                        node = item;
+                        at = item.at;
+                    }
+                    None => return at,
+                },
+                _ => return at,
+            }
+        }
+        at
+    }
+}
+
+// === building ===
+
+/// A list or group that is not closed yet.
+enum Open {
+    List {
+        at: Position,
+        anchor: usize,
+        items: Vec<Node>,
+    },
+    Map {
+        at: Position,
+        anchor: usize,
+        fields: Vec<Entry>,
+        key: Option<(String, Position)>,
+    },
+}
+
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    root: Option<Node>,
+    /// Anchored values and how many nodes each has.
+    anchors: BTreeMap<usize, (Node, usize)>,
+    nodes: usize,
+}
+
+impl Builder {
+    fn build(mut self, text: &str) -> Result<Node, ManifestErrors> {
+        let mut documents = 0;
+        for event in Parser::new_from_str(text) {
+            let (event, span) = event.map_err(|error| {
+                ManifestErrors::whole(
+                    Some(position(error.marker().line(), error.marker().col())),
+                    format!("not YAML: {}", error.info()),
+                )
+            })?;
+            let at = start(span);
+            match event {
+                Event::DocumentStart(_) => {
+                    documents += 1;
+                    if documents > 1 {
+                        return Err(ManifestErrors::whole(
+                            Some(at),
+                            "a second document begins here: put one application at a time",
+                        ));
+                    }
+                }
+                Event::Scalar(text, style, anchor, tag) => {
+                    self.scalar(at, &text, style, anchor, tag.as_deref())?;
+                }
+                Event::SequenceStart(anchor, _) => {
+                    self.push(
+                        at,
+                        Open::List {
+                            at,
+                            anchor,
+                            items: Vec::new(),
+                        },
+                    )?;
+                }
+                Event::MappingStart(anchor, _) => {
+                    self.push(
+                        at,
+                        Open::Map {
+                            at,
+                            anchor,
+                            fields: Vec::new(),
+                            key: None,
+                        },
+                    )?;
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.close(at)?,
+                Event::Alias(anchor) => {
+                    let Some((node, nodes)) = self.anchors.get(&anchor).cloned() else {
+                        return Err(ManifestErrors::whole(
+                            Some(at),
+                            "an alias of something that is not complete yet",
+                        ));
+                    };
+                    self.count(at, nodes)?;
+                    self.add(Node { at: Some(at), ..node }, 0)?;
+                }
+                Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            }
+        }
+        self.root
+            .ok_or_else(|| ManifestErrors::whole(None, "the manifest is empty"))
+    }
+
+    fn scalar(
+        &mut self,
+        at: Position,
+        text: &str,
+        style: ScalarStyle,
+        anchor: usize,
+        tag: Option<&Tag>,
+    ) -> Result<(), ManifestErrors> {
+        self.count(at, 1)?;
+        // A field's name is text, however it is written.
+        if let Some(Open::Map { key, .. }) = self.open.last_mut()
+            && key.is_none()
+        {
+            *key = Some((text.to_owned(), at));
+            return Ok(());
+        }
+        let is_text = style != ScalarStyle::Plain
+            || tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
+        let value = if is_text {
+            Value::Text(text.to_owned())
+        } else {
+            plain(text)
+        };
+        self.add(
+            Node {
+                at: Some(at),
+                value,
+            },
+            anchor,
+        )
+    }
+
+    fn push(&mut self, at: Position, open: Open) -> Result<(), ManifestErrors> {
+        self.count(at, 1)?;
+        if self.open.len() >= MAX_DEPTH {
+            return Err(ManifestErrors::whole(
+                Some(at),
+                format!("nested deeper than {MAX_DEPTH} levels"),
+            ));
+        }
+        if let Some(Open::Map { key: None, .. }) = self.open.last() {
+            return Err(ManifestErrors::whole(
+                Some(at),
+                "a field's name must be text, not a list or a group of fields",
+            ));
+        }
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn close(&mut self, at: Position) -> Result<(), ManifestErrors> {
+        let (at, anchor, value) = match self.open.pop() {
+            Some(Open::List { at, anchor, items }) => (at, anchor, Value::List(items)),
+            Some(Open::Map {
+                at, anchor, fields, ..
+            }) => (at, anchor, Value::Map(fields)),
+            None => {
+                return Err(ManifestErrors::whole(
+                    Some(at),
+                    "an end without a beginning",
+                ));
+            }
+        };
+        self.add(
+            Node {
+                at: Some(at),
+                value,
+            },
+            anchor,
+        )
+    }
+
+    /// Puts a complete value where it belongs.
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), ManifestErrors> {
+        if anchor > 0 {
+            let nodes = size(&node);
+            self.anchors.insert(anchor, (node.clone(), nodes));
+        }
+        let at = node.at;
+        match self.open.last_mut() {
+            None => self.root = Some(node),
+            Some(Open::List { items, .. }) => items.push(node),
+            Some(Open::Map { fields, key, .. }) => {
+                let Some((name, key_at)) = key.take() else {
+                    return Err(ManifestErrors::whole(
+                        at,
+                        "a field's name must be text, not an alias",
+                    ));
+                };
+                if fields.iter().any(|entry| entry.key == name) {
+                    return Err(ManifestErrors::whole(
+                        Some(key_at),
+                        format!("field {name:?} stands here a second time"),
+                    ));
+                }
+                fields.push(Entry {
+                    key: name,
+                    at: Some(key_at),
+                    node,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, at: Position, nodes: usize) -> Result<(), ManifestErrors> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > MAX_NODES {
+            return Err(ManifestErrors::whole(
+                Some(at),
+                format!("more than {MAX_NODES} values, aliases expanded"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn size(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::List(items) => items.iter().map(size).sum(),
+        Value::Map(fields) => fields.iter().map(|entry| size(&entry.node)).sum(),
+        _ => 0,
+    }
+}
+
+fn start(span: Span) -> Position {
+    position(span.start.line(), span.start.col())
+}
+
+fn position(line: usize, column: usize) -> Position {
+    Position {
+        line,
+        column: column + 1,
+    }
+}
+
+/// What an unquoted scalar is (YAML 1.2, core schema).
+fn plain(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        text if is_number(text) => Value::Number(text.to_owned()),
+        text => Value::Text(text.to_owned()),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = |text: &str, radix| !text.is_empty() && text.chars().all(|c| c.is_digit(radix));
+    if let Some(hexadecimal) = text.strip_prefix("0x") {
+        return digits(hexadecimal, 16);
+    }
+    if let Some(octal) = text.strip_prefix("0o") {
+        return digits(octal, 8);
+    }
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    matches!(unsigned, ".inf" | ".Inf" | ".INF")
+        || matches!(text, ".nan" | ".NaN" | ".NAN")
+        || (unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+            && unsigned
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b".eE+-".contains(&b))
+            && unsigned.parse::<f64>().is_ok())
+}

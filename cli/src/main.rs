@@ -1,2 +1,36 @@
-//! The trellis binary.
-fn main() {}
+//! The trellis binary: a whole lattice (`trellis up`), each of its roles, and the tools to look at it
+//! and to change it.
+//!
+//! - [`command`]: every command, and which room carries it out.
+//! - [`session`]: the options that all share, and the connection to the lattice they name.
+//! - [`output`], [`exit`], [`log`]: what is printed, what the exit code says, what is logged.
+//! - [`get`], [`app`], [`link`], [`config`], [`label`], [`run`]: the lattice, looked at and changed.
+//! - [`keys`], [`sign`], [`inspect`], [`state`]: files, without a lattice.
+
+mod app;
+mod command;
+mod config;
+mod exit;
+mod get;
+mod inspect;
+mod keys;
+mod label;
+mod link;
+mod log;
+mod output;
+mod run;
+mod session;
+mod sign;
+mod state;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = command::Cli::parse();
+    match command::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}

@@ -1,0 +1,161 @@
+//! Every command, and which room carries it out.
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::{
+    app, config, exit, get, inspect, keys, label, link, log, output, run, session::Options, sign,
+};
+
+/// A lattice of signed WebAssembly actors and the providers they are linked to.
+#[derive(Parser, Debug)]
+#[command(
+    name = "trellis",
+    version,
+    propagate_version = true,
+    after_help = format!("Example:\n  trellis up --app app.yaml\n\n{}", exit::CODES),
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Show what the lattice has.
+    #[command(after_help = "Example:\n  trellis get hosts")]
+    Get {
+        #[command(subcommand)]
+        what: get::Get,
+    },
+    /// Deploy applications, and see and remove them.
+    #[command(after_help = "Example:\n  trellis app deploy app.yaml")]
+    App {
+        #[command(subcommand)]
+        what: app::App,
+    },
+    /// Link a component or provider to what it calls.
+    #[command(after_help = "Example:\n  trellis link put shop-cart shop-kv wasi:keyvalue/store")]
+    Link {
+        #[command(subcommand)]
+        what: link::LinkCommand,
+    },
+    /// Change the lattice's named configurations.
+    #[command(after_help = "Example:\n  trellis config put shop-http address=0.0.0.0:8080")]
+    Config {
+        #[command(subcommand)]
+        what: config::ConfigCommand,
+    },
+    /// Change a host's labels.
+    #[command(after_help = "Example:\n  trellis label put edge-1 pop=fra")]
+    Label {
+        #[command(subcommand)]
+        what: label::LabelCommand,
+    },
+    /// Set how many calls of a component may run at once on a host.
+    #[command(after_help = "Example:\n  trellis scale shop-cart 20")]
+    Scale(run::Scale),
+    /// Start a component or a provider.
+    #[command(after_help = "Example:\n  trellis start provider shop-http builtin:http-server")]
+    Start {
+        #[command(subcommand)]
+        what: run::Start,
+    },
+    /// Stop a component, a provider or a host.
+    #[command(after_help = "Example:\n  trellis stop provider shop-http")]
+    Stop {
+        #[command(subcommand)]
+        what: run::Stop,
+    },
+    /// Make and list keys.
+    #[command(after_help = "Example:\n  trellis keys gen account --file account.nk")]
+    Keys {
+        #[command(subcommand)]
+        what: keys::Keys,
+    },
+    /// Sign components and provider archives.
+    #[command(
+        after_help = "Example:\n  trellis sign --in-place --name cart --grant wasi:keyvalue cart.wasm"
+    )]
+    Sign(sign::Sign),
+    /// Show a file's claims, imports, exports and size.
+    #[command(after_help = "Example:\n  trellis inspect cart.wasm")]
+    Inspect(inspect::Inspect),
+    /// Print a shell's completion script.
+    #[command(after_help = "Example:\n  trellis completions bash > /etc/bash_completion.d/trellis")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// As the command; [`exit`] tells them.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let options = cli.options;
+    log::to_stderr("error");
+    match cli.command {
+        Command::Get { what } => tool(what.run(&options)),
+        Command::App { what } => tool(what.run(&options)),
+        Command::Link { what } => tool(what.run(&options)),
+        Command::Config { what } => tool(what.run(&options)),
+        Command::Label { what } => tool(what.run(&options)),
+        Command::Scale(scale) => tool(scale.run(&options)),
+        Command::Start { what } => tool(what.run(&options)),
+        Command::Stop { what } => tool(what.run(&options)),
+        Command::Keys { what } => what.run(&options),
+        Command::Sign(sign) => sign.run(&options),
+        Command::Inspect(inspect) => inspect.run(&options),
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+/// Runs a command that asks the lattice something: one thread is plenty.
+fn tool(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(command)
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "trellis", &mut script);
+    Ok(output::write(&script)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_don_t_clash() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_s_help_has_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let example = help
+                .lines()
+                .skip_while(|line| *line != "Example:")
+                .nth(1)
+                .unwrap_or_default();
+            assert!(
+                example.trim().starts_with(path),
+                "{path}: no example in {help:?}"
+            );
+            for sub in command.get_subcommands() {
+                check(sub, &format!("{path} {}", sub.get_name()));
+            }
+        }
+        check(&Cli::command(), "trellis");
+    }
+}

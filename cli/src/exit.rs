@@ -1,0 +1,131 @@
+//! What the exit code says, and how an error is told.
+//!
+//! | code | meaning |
+//! | --- | --- |
+//! | 0 | done |
+//! | 1 | refused, or failed |
+//! | 2 | the arguments don't make sense |
+//! | 3 | there is nothing of that name |
+//! | 4 | no answer: no NATS, nobody in the lattice, or not in time |
+
+use std::{error::Error as StdError, fmt::Write as _, process::ExitCode};
+
+use trellis_lattice::{client::ControlError, connect::ConnectError};
+
+use crate::session::ANY_HOST;
+
+/// The table above, for `--help`.
+pub const CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused, or failed
+  2  the arguments don't make sense
+  3  there is nothing of that name
+  4  no answer: no NATS, nobody in the lattice, or not in time";
+
+/// There is nothing of that name.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotFound(pub String);
+
+/// The arguments don't make sense, in a way that their parser can't see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Nobody answered, or not in time.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NoAnswer(pub String);
+
+/// Tells the error on standard error and returns its code.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {}", message(error));
+    ExitCode::from(code(error))
+}
+
+/// The error with its causes. Many an error repeats its cause in its own words: said once is enough.
+pub fn message(error: &anyhow::Error) -> String {
+    if let Some(ControlError::NoResponder { what, lattice }) = error.downcast_ref()
+        && what == ANY_HOST
+    {
+        return format!(
+            "no host answers in lattice {lattice:?}: start one with `trellis up` or `trellis host`, or name \
+             another lattice with --lattice"
+        );
+    }
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            let separator = if text.is_empty() { "" } else { ": " };
+            // Writing to a string can't fail.
+            let _ = write!(text, "{separator}{cause}");
+        }
+    }
+    text
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(code_of).unwrap_or(1)
+}
+
+fn code_of(cause: &(dyn StdError + 'static)) -> Option<u8> {
+    if cause.is::<Usage>() {
+        return Some(2);
+    }
+    if cause.is::<NotFound>() {
+        return Some(3);
+    }
+    if cause.is::<NoAnswer>() {
+        return Some(4);
+    }
+    match cause.downcast_ref::<ControlError>() {
+        Some(ControlError::NoResponder { what, .. }) if what == ANY_HOST => return Some(4),
+        Some(ControlError::NoResponder { .. }) => return Some(3),
+        Some(ControlError::TimedOut { .. }) => return Some(4),
+        _ => {}
+    }
+    match cause.downcast_ref::<ConnectError>() {
+        Some(ConnectError::Unreachable { .. }) => Some(4),
+        Some(ConnectError::Url { .. } | ConnectError::JwtWithoutSeed) => Some(2),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let inner = std::io::Error::other("disk full");
+        let error = anyhow::Error::new(inner)
+            .context("file a: disk full")
+            .context("signing");
+        assert_eq!(message(&error), "signing: file a: disk full");
+    }
+
+    #[test]
+    fn codes_are_found_below_context() {
+        let missing = Err::<(), _>(NotFound("x".into())).context("while looking");
+        assert_eq!(code(&missing.unwrap_err()), 3);
+        let timed_out = ControlError::TimedOut {
+            request: "get".into(),
+            timeout: std::time::Duration::from_secs(1),
+        };
+        assert_eq!(code(&timed_out.into()), 4);
+        assert_eq!(code(&anyhow::anyhow!("other")), 1);
+    }
+
+    #[test]
+    fn a_lattice_without_hosts_is_told_so() {
+        let error = ControlError::NoResponder {
+            what: ANY_HOST.into(),
+            lattice: "l".into(),
+        };
+        assert!(message(&error.into()).contains("trellis up"));
+    }
+}

@@ -1,0 +1,81 @@
+//! What hosts run.
+
+use std::fmt;
+
+use serde::Serialize;
+use trellis_lattice::control::host::{ComponentDescription, HostInventory, ProviderDescription};
+
+use crate::output::{or_dash, pairs, table};
+
+/// What one host runs.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub struct Inventory(pub HostInventory);
+
+/// What several hosts run.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub struct Inventories(Vec<Inventory>);
+
+impl Inventories {
+    /// Of these hosts.
+    pub fn new(inventories: Vec<HostInventory>) -> Self {
+        Self(inventories.into_iter().map(Inventory).collect())
+    }
+}
+
+impl fmt::Display for Inventories {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, inventory) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{inventory}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Inventory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = &self.0;
+        writeln!(f, "{} {}", host.friendly_name, host.host_id)?;
+        writeln!(
+            f,
+            "  version {}, up {}, labels {}",
+            host.version,
+            host.uptime_human,
+            pairs(&host.labels)
+        )?;
+        if host.components.is_empty() {
+            writeln!(f, "  no components")?;
+        } else {
+            const COLUMNS: &[&str] = &["COMPONENT", "NAME", "REVISION", "MAX INSTANCES", "IMAGE"];
+            table(f, "  ", COLUMNS, host.components.iter().map(component))?;
+        }
+        if host.providers.is_empty() {
+            return writeln!(f, "  no providers");
+        }
+        const COLUMNS: &[&str] = &["PROVIDER", "NAME", "REVISION", "IMAGE"];
+        table(f, "  ", COLUMNS, host.providers.iter().map(provider))
+    }
+}
+
+fn component(component: &ComponentDescription) -> Vec<String> {
+    vec![
+        component.id.to_string(),
+        or_dash(component.name.clone().unwrap_or_default()),
+        component.revision.to_string(),
+        component.max_instances.to_string(),
+        component.image_ref.clone(),
+    ]
+}
+
+fn provider(provider: &ProviderDescription) -> Vec<String> {
+    vec![
+        provider.id.to_string(),
+        or_dash(provider.name.clone().unwrap_or_default()),
+        provider.revision.to_string(),
+        or_dash(provider.image_ref.clone().unwrap_or_default()),
+    ]
+}

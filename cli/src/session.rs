@@ -1,0 +1,252 @@
+//! The options that all commands share, and the connection to the lattice they name.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use trellis_lattice::{
+    LatticeName,
+    client::{ControlClient, ControlError},
+    connect::NatsSettings,
+    control::host::{Host, HostInventory},
+};
+
+use crate::{
+    exit::{NoAnswer, NotFound, Usage},
+    output::Format,
+    state::State,
+};
+
+/// Whom the control client names when any host may answer.
+pub const ANY_HOST: &str = "any host";
+
+/// Where NATS is when nobody says so.
+const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
+
+/// The most that waiting for every host's answer takes; a shorter `--timeout` shortens it.
+const PING_TIME: Duration = Duration::from_millis(500);
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Options {
+    /// The lattice.
+    #[arg(
+        long,
+        global = true,
+        env = "TRELLIS_LATTICE",
+        default_value = "default",
+        value_name = "NAME"
+    )]
+    pub lattice: LatticeName,
+
+    /// NATS, several servers with commas [default: that of a `trellis up` in this directory, else
+    /// nats://127.0.0.1:4222].
+    #[arg(
+        long,
+        global = true,
+        env = "TRELLIS_NATS_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub nats_url: Option<String>,
+
+    /// A NATS credentials file.
+    #[arg(long, global = true, env = "TRELLIS_NATS_CREDS", value_name = "FILE")]
+    pub creds: Option<PathBuf>,
+
+    /// A NATS user's JWT; needs the seed.
+    #[arg(
+        long,
+        global = true,
+        env = "TRELLIS_NATS_JWT",
+        value_name = "JWT",
+        hide_env_values = true
+    )]
+    pub nats_jwt: Option<String>,
+
+    /// A NATS user's nkey seed.
+    #[arg(
+        long,
+        global = true,
+        env = "TRELLIS_NATS_SEED",
+        value_name = "SEED",
+        hide_env_values = true
+    )]
+    pub nats_seed: Option<String>,
+
+    /// Trust this authority (PEM) for NATS' TLS, beside the system's.
+    #[arg(long, global = true, env = "TRELLIS_NATS_TLS_CA", value_name = "FILE")]
+    pub nats_tls_ca: Option<PathBuf>,
+
+    /// Begin NATS connections with TLS.
+    #[arg(long, global = true, env = "TRELLIS_NATS_TLS_FIRST")]
+    pub nats_tls_first: bool,
+
+    /// How long to wait for an answer.
+    #[arg(long, global = true, env = "TRELLIS_TIMEOUT", default_value = "5s", value_name = "TIME",
+          value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+
+    /// The folder of keys and of what `trellis up` keeps.
+    #[arg(
+        long,
+        global = true,
+        env = "TRELLIS_STATE_DIR",
+        default_value = ".trellis",
+        value_name = "FOLDER"
+    )]
+    pub state_dir: PathBuf,
+
+    /// Print text for people or JSON for programs.
+    #[arg(
+        long,
+        global = true,
+        env = "TRELLIS_OUTPUT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub output: Format,
+}
+
+impl Options {
+    /// The local state.
+    pub fn state(&self) -> State {
+        State::at(&self.state_dir)
+    }
+
+    /// Where NATS is and who we are there.
+    pub fn nats(&self) -> NatsSettings {
+        let url = self
+            .nats_url
+            .clone()
+            .or_else(|| std::env::var("NATS_URL").ok());
+        NatsSettings {
+            url: url.unwrap_or_else(|| DEFAULT_URL.into()),
+            credentials: self.creds.clone(),
+            jwt: self.nats_jwt.clone(),
+            seed: self.nats_seed.clone(),
+            tls_first: self.nats_tls_first,
+            tls_ca: self.nats_tls_ca.clone(),
+        }
+    }
+
+    /// Connects to the lattice.
+    ///
+    /// # Errors
+    /// NATS can't be reached in time or doesn't let us in.
+    pub async fn connect(&self) -> anyhow::Result<Session> {
+        let settings = self.nats();
+        let client = tokio::time::timeout(self.timeout, settings.connect("trellis"))
+            .await
+            .map_err(|_| {
+                NoAnswer(format!(
+                    "no answer from NATS at {} within {}: start it (`trellis up`, or `nats-server -js`), or say \
+                     where it is with --nats-url or TRELLIS_NATS_URL",
+                    settings.servers(),
+                    humantime::format_duration(self.timeout)
+                ))
+            })??;
+        let control = ControlClient::new(client, self.lattice.clone())
+            .with_timeout(self.timeout)
+            .with_auction_timeout(PING_TIME.min(self.timeout));
+        Ok(Session {
+            control,
+            timeout: self.timeout,
+            output: self.output,
+        })
+    }
+}
+
+/// A connection to a lattice.
+pub struct Session {
+    /// Asks its hosts.
+    pub control: ControlClient,
+    /// How long to wait for an answer.
+    pub timeout: Duration,
+    /// How to print.
+    pub output: Format,
+}
+
+impl Session {
+    /// The lattice.
+    pub fn lattice(&self) -> &LatticeName {
+        self.control.subjects().lattice()
+    }
+
+    /// The hosts of the lattice; at least one.
+    ///
+    /// # Errors
+    /// There is none, or NATS failed.
+    pub async fn hosts(&self) -> anyhow::Result<Vec<Host>> {
+        let hosts = self.control.hosts().await?;
+        if hosts.is_empty() {
+            // The words for it are in one place.
+            return Err(ControlError::NoResponder {
+                what: ANY_HOST.into(),
+                lattice: self.lattice().to_string(),
+            }
+            .into());
+        }
+        Ok(hosts)
+    }
+
+    /// The host that a text means: its id, the beginning of its id, or its name. No text: the only host there is.
+    ///
+    /// # Errors
+    /// None fits, or more than one.
+    pub async fn host(&self, text: Option<&str>) -> anyhow::Result<Host> {
+        let hosts = self.hosts().await?;
+        let names = |hosts: &[Host]| {
+            let names = hosts
+                .iter()
+                .map(|host| format!("{} ({})", host.friendly_name, host.id));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let all = names(&hosts);
+        let Some(text) = text else {
+            return match <[Host; 1]>::try_from(hosts) {
+                Ok([host]) => Ok(host),
+                Err(_) => Err(Usage(format!(
+                    "several hosts are there: name one with --host ({all})"
+                ))
+                .into()),
+            };
+        };
+        let exact = |host: &Host| host.id.as_str() == text || host.friendly_name == text;
+        let mut fitting: Vec<Host> = match hosts.iter().any(exact) {
+            true => hosts.into_iter().filter(exact).collect(),
+            false => hosts
+                .into_iter()
+                .filter(|host| host.id.as_str().starts_with(text))
+                .collect(),
+        };
+        match fitting.len() {
+            1 => fitting.pop().context("one host"),
+            0 => Err(NotFound(format!(
+                "no host {text:?} in lattice {:?}: there is {all}",
+                self.lattice()
+            ))
+            .into()),
+            _ => Err(Usage(format!("{text:?} means several hosts: {}", names(&fitting))).into()),
+        }
+    }
+
+    /// What every host runs.
+    ///
+    /// # Errors
+    /// No host at all, or NATS failed. A host that left in between is left out.
+    pub async fn inventories(&self) -> anyhow::Result<Vec<HostInventory>> {
+        let hosts = self.hosts().await?;
+        let asked = hosts.iter().map(|host| self.control.inventory(&host.id));
+        let mut inventories = Vec::new();
+        for answer in futures::future::join_all(asked).await {
+            match answer {
+                Err(ControlError::NoResponder { .. }) => {}
+                answer => inventories.push(answer?),
+            }
+        }
+        Ok(inventories)
+    }
+}

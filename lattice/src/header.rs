@@ -12,9 +12,12 @@ pub const TRACEPARENT: &str = "traceparent";
 pub const DEADLINE_MS: &str = "trellis-deadline-ms";
 /// On an error reply: which kind of error it is.
 pub const ERROR_KIND: &str = "trellis-error-kind";
-/// How many bytes of a channel the sender of this header takes before it grants more.
+/// How many bytes of a channel the sender of this header takes before it grants more. Its presence on a call says that
+/// the caller is a Trellis peer. A message counts as its payload and 64 bytes.
 pub const FLOW: &str = "trellis-flow";
 /// The number of a channel's message, from 0: a gap is a loss.
 pub const SEQUENCE: &str = "trellis-seq";
+/// How many bytes the root values have in all; those that the message itself does not hold follow.
+pub const TOTAL: &str = "trellis-total";
 /// Content type of a manifest put to the application manager (1.x's name).
 pub const CONTENT_TYPE: &str = "Content-Type";

@@ -34,6 +34,28 @@ impl Subjects {
         self.control(">")
     }
 
+    /// Every request to one host: what that host subscribes to.
+    pub fn control_of_host(&self, host: &HostId) -> String {
+        self.control(format_args!("*.*.{host}"))
+    }
+
+    /// Every request of one kind that any host can answer (`link`, `config`, `claims`): subject and queue group.
+    /// 1.x's hosts are in the same groups, so that one host of a mixed lattice answers.
+    pub fn control_of_any_host(&self, noun: &str) -> (String, String) {
+        (
+            self.control(format_args!("{noun}.>")),
+            self.control(format_args!("{noun}")),
+        )
+    }
+
+    /// The part of a control request's subject that says what is asked: `noun.verb` and, where it has one, a name.
+    pub fn control_suffix<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject
+            .strip_prefix("wasmbus.ctl.v1.")?
+            .strip_prefix(self.lattice.as_str())?
+            .strip_prefix('.')
+    }
+
     /// All hosts answer with who they are.
     pub fn host_ping(&self) -> String {
         self.control("host.ping")
@@ -185,6 +207,11 @@ impl Subjects {
             "" => format!("{lattice}.{target}.{WRPC}.{function}"),
             _ => format!("{lattice}.{target}.{WRPC}.{instance}.{function}"),
         }
+    }
+
+    /// Ours: tells every server of a target that a caller gave up; the payload is that call's inbox.
+    pub fn call_cancel(&self, target: &ComponentId) -> String {
+        format!("{}.{target}.trellis.cancel", self.lattice)
     }
 
     /// The part of a call's subject after the version: `instance.function`.

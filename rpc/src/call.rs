@@ -24,7 +24,10 @@ pub struct Operation {
 impl Operation {
     /// An operation of that interface and function.
     pub fn new(instance: impl Into<Arc<str>>, function: impl Into<Arc<str>>) -> Self {
-        Self { instance: instance.into(), function: function.into() }
+        Self {
+            instance: instance.into(),
+            function: function.into(),
+        }
     }
 }
 
@@ -60,14 +63,20 @@ pub struct Outgoing {
 impl Outgoing {
     /// Values with nothing pending.
     pub fn unary(root: impl Into<Bytes>) -> Self {
-        Self { root: root.into(), channels: Vec::new() }
+        Self {
+            root: root.into(),
+            channels: Vec::new(),
+        }
     }
 }
 
 impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let paths: Vec<_> = self.channels.iter().map(|(path, _)| path).collect();
-        f.debug_struct("Outgoing").field("root_bytes", &self.root.len()).field("channels", &paths).finish()
+        f.debug_struct("Outgoing")
+            .field("root_bytes", &self.root.len())
+            .field("channels", &paths)
+            .finish()
     }
 }
 
@@ -135,5 +144,8 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// # Errors
     /// A [`CallError`] travels back to the caller with its kind and message.
-    fn handle(self: Arc<Self>, call: IncomingCall) -> BoxFuture<'static, Result<Outgoing, CallError>>;
+    fn handle(
+        self: Arc<Self>,
+        call: IncomingCall,
+    ) -> BoxFuture<'static, Result<Outgoing, CallError>>;
 }

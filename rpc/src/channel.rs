@@ -24,18 +24,24 @@ pub struct Channels {
 impl Channels {
     /// No channel at all.
     pub fn none() -> Self {
-        Self { take: Box::new(|_| None) }
+        Self {
+            take: Box::new(|_| None),
+        }
     }
 
     /// Channels that are already there, by path: what the in-process route and tests hand over.
     pub fn ready(channels: Vec<(Path, ByteStream)>) -> Self {
         let mut channels: HashMap<Path, ByteStream> = channels.into_iter().collect();
-        Self { take: Box::new(move |path| channels.remove(path)) }
+        Self {
+            take: Box::new(move |path| channels.remove(path)),
+        }
     }
 
     /// Channels found by a route's own look-up.
     pub fn from_fn(take: impl FnMut(&[u32]) -> Option<ByteStream> + Send + 'static) -> Self {
-        Self { take: Box::new(take) }
+        Self {
+            take: Box::new(take),
+        }
     }
 
     /// The channel at a path; each can be taken once. `None`: this direction carries no such channel.

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 #[non_exhaustive]
 pub enum CallError {
     /// The caller has no link for what it calls.
-    #[error("no link: {source_id} has no link named {link_name:?} for {interface}; put one with `trellis link put {source_id} TARGET {interface}` or a link trait in the manifest")]
+    #[error(
+        "no link: {source_id} has no link named {link_name:?} for {interface}; put one with `trellis link put {source_id} TARGET {interface}` or a link trait in the manifest"
+    )]
     MissingLink {
         /// The component that called.
         source_id: String,
@@ -92,7 +94,9 @@ impl CallError {
             Some("cancelled") => Self::Cancelled,
             Some("malformed") => Self::Malformed(strip(&message, "malformed values: ")),
             Some("transport") => Self::Transport(strip(&message, "transport: ")),
-            Some("deadline-exceeded") => Self::DeadlineExceeded { after_ms: first_number(&message) },
+            Some("deadline-exceeded") => Self::DeadlineExceeded {
+                after_ms: first_number(&message),
+            },
             // The others' fields are in their message; a caller acts on none of them.
             _ => Self::Failed(message),
         }
@@ -100,7 +104,10 @@ impl CallError {
 
     /// Whether the callee cannot have started: trying again elsewhere is safe.
     pub fn not_started(&self) -> bool {
-        matches!(self, Self::NoResponder { .. } | Self::Overloaded(_) | Self::MissingLink { .. })
+        matches!(
+            self,
+            Self::NoResponder { .. } | Self::Overloaded(_) | Self::MissingLink { .. }
+        )
     }
 }
 
@@ -111,5 +118,8 @@ fn strip(message: &str, prefix: &str) -> String {
 
 /// The number in "deadline passed after 2000 ms".
 fn first_number(message: &str) -> u64 {
-    message.split(' ').find_map(|word| word.parse().ok()).unwrap_or_default()
+    message
+        .split(' ')
+        .find_map(|word| word.parse().ok())
+        .unwrap_or_default()
 }

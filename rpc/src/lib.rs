@@ -14,6 +14,8 @@ pub mod nats;
 pub mod trace;
 pub mod value;
 
-pub use call::{Call, CallContext, Handler, Incoming, IncomingCall, Operation, Outgoing, Route, RouteKind};
+pub use call::{
+    Call, CallContext, Handler, Incoming, IncomingCall, Operation, Outgoing, Route, RouteKind,
+};
 pub use channel::{ByteStream, Channels, Path};
 pub use error::CallError;

@@ -1,47 +1,115 @@
-//! The NATS route.
+//! The NATS route: calls between any two members of a lattice (`wasmcloud-v1.md`, Invocation).
+//!
+//! # On the wire
+//! A call goes to `{lattice}.{target}.wrpc.0.0.1.{instance}.{function}` with the caller's inbox as reply, and its servers
+//! share a queue group. Between our own:
+//!
+//! 1. The call has the header `trellis-flow`. Its parameters are in it, as far as a message holds them; if it does not
+//!    hold them all, `trellis-total` says how many bytes they have.
+//! 2. The answer comes on the inbox itself. **Without a reply subject** it is final: the results, or an error with
+//!    `trellis-error-kind`. So a simple call is two messages.
+//! 3. **With a reply subject**, that is the server's inbox. With `trellis-total`, the results begin here, and the rest
+//!    follows on `{inbox}.results`; without, it asks for what is left of the parameters, on `{inbox}.params`.
+//! 4. Streams and futures go to `{inbox}.{results|params}.{path}`. Each message is numbered (`trellis-seq`), an empty
+//!    one ends the channel, one with `trellis-error-kind` breaks it off. The writer stays within what the reader
+//!    granted: first `trellis-flow`, then on `{writer's inbox}.flow.{path}` the bytes in all as decimal digits; an
+//!    empty grant asks the writer to stop. A message counts as its payload and 64 bytes.
+//! 5. A caller that gives up says so on `{server's inbox}.cancel`, or, while it does not know that inbox, to all servers
+//!    of the target on `{lattice}.{target}.trellis.cancel`, with its own inbox as payload.
+//! 6. Who waits long publishes to `{inbox}.probe`: when nobody listens there any more, NATS says so.
+//!
+//! With a 1.x peer, which neither sends nor minds these headers, the contract's five messages are spoken instead:
+//! handshake, parameters with an empty end, results with an empty end, channels without windows or numbers.
+
+mod answer;
+mod channel;
+mod connection;
+mod credit;
+mod exchange;
+mod headers;
+mod mailbox;
+mod operation;
+mod route;
+mod serve;
 
 use std::{sync::Arc, time::Duration};
 
 use async_nats::Client;
-use trellis_lattice::{ComponentId, LatticeName};
+use trellis_lattice::{ComponentId, LatticeName, subject::Subjects};
 
+pub use self::serve::Serving;
+use self::{connection::Connection, route::NatsRoute};
 use crate::{CallError, Handler, Route};
 
-/// How calls are served.
+/// Bounds of the calls over one connection.
+#[derive(Clone, Debug)]
+pub struct NatsOptions {
+    /// How long a caller waits that gives no deadline. Default: 30 s.
+    pub default_deadline: Duration,
+    /// How many bytes of each stream may be on their way or unread. Default: 256 KiB.
+    pub window_bytes: usize,
+    /// How far a 1.x peer, which knows no windows, may be ahead of a stream's reader before the stream fails.
+    /// Default: 8 MiB.
+    pub plain_buffer_bytes: usize,
+    /// The most that the parameters or the results of a call may have, without streams. Default: 64 MiB.
+    pub max_message_bytes: usize,
+}
+
+impl Default for NatsOptions {
+    fn default() -> Self {
+        Self {
+            default_deadline: Duration::from_secs(30),
+            window_bytes: 256 << 10,
+            plain_buffer_bytes: 8 << 20,
+            max_message_bytes: 64 << 20,
+        }
+    }
+}
+
+/// How a target's calls are served.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
-    /// How many calls run at once; one more is refused at once with [`CallError::Overloaded`].
+    /// How many calls run at once; one more is refused at once with [`CallError::Overloaded`]. Default: 1024.
     pub max_in_flight: usize,
-    /// The deadline of a call that comes without one.
+    /// The deadline of a call that comes without one. Default: 30 s.
     pub default_deadline: Duration,
 }
 
 impl Default for ServeOptions {
     fn default() -> Self {
-        Self { max_in_flight: 1024, default_deadline: Duration::from_secs(30) }
+        Self {
+            max_in_flight: 1024,
+            default_deadline: Duration::from_secs(30),
+        }
     }
 }
 
-/// Calls over one NATS connection. Cheap to clone.
+/// Calls over one NATS connection. Cheap to clone; all clones, and the routes and servers they made, share one inbox.
 #[derive(Clone, Debug)]
 pub struct NatsRpc {
-    client: Client,
-    lattice: LatticeName,
+    connection: Arc<Connection>,
 }
 
 impl NatsRpc {
     /// Calls over that connection, in that lattice.
     pub fn new(client: Client, lattice: LatticeName) -> Self {
-        Self { client, lattice }
+        Self::with_options(client, lattice, NatsOptions::default())
     }
 
-    /// The way to one target.
+    /// The same with bounds of one's own.
+    pub fn with_options(client: Client, lattice: LatticeName, options: NatsOptions) -> Self {
+        Self {
+            connection: Arc::new(Connection::new(client, Subjects::new(lattice), options)),
+        }
+    }
+
+    /// The way to one target. It need not be there yet. Keep it: it remembers the subjects of what is called.
     pub fn route(&self, target: &ComponentId) -> Arc<dyn Route> {
-        let _ = (&self.client, &self.lattice, target);
-        unreachable!()
+        Arc::new(NatsRoute::new(self.connection.clone(), target.clone()))
     }
 
-    /// Serves a target's calls until the [`Serving`] is drained or dropped.
+    /// Serves a target's calls, one among the members of its queue group, until the [`Serving`] is drained or dropped.
+    /// When this returns, the NATS server knows of it.
     ///
     /// # Errors
     /// [`CallError::Transport`] when the connection is closed.
@@ -51,16 +119,6 @@ impl NatsRpc {
         handler: Arc<dyn Handler>,
         options: ServeOptions,
     ) -> Result<Serving, CallError> {
-        let _ = (target, handler, options);
-        Err(CallError::Transport("not connected".to_owned()))
+        serve::serve(self.connection.clone(), target, handler, options).await
     }
-}
-
-/// A target being served. Dropping it ends serving and the calls that run.
-#[derive(Debug)]
-pub struct Serving {}
-
-impl Serving {
-    /// Takes no more calls, lets those that run finish, and ends.
-    pub async fn drain(self) {}
 }

@@ -17,13 +17,20 @@ impl TraceContext {
     pub fn root() -> Self {
         let mut rng = rand::rng();
         // Zero is the specification's "invalid" for both ids.
-        Self { trace_id: rng.random_range(1..=u128::MAX), parent_id: rng.random_range(1..=u64::MAX), flags: 0 }
+        Self {
+            trace_id: rng.random_range(1..=u128::MAX),
+            parent_id: rng.random_range(1..=u64::MAX),
+            flags: 0,
+        }
     }
 
     /// The same trace, with a new parent: what a callee's own calls carry.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { parent_id: rand::rng().random_range(1..=u64::MAX), ..*self }
+        Self {
+            parent_id: rand::rng().random_range(1..=u64::MAX),
+            ..*self
+        }
     }
 
     /// The trace's id.
@@ -34,7 +41,11 @@ impl TraceContext {
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.parent_id, self.flags)
+        write!(
+            f,
+            "00-{:032x}-{:016x}-{:02x}",
+            self.trace_id, self.parent_id, self.flags
+        )
     }
 }
 
@@ -52,7 +63,12 @@ impl FromStr for TraceContext {
         let mut field = |digits: usize| {
             parts
                 .next()
-                .filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+                .filter(|part| {
+                    part.len() == digits
+                        && part
+                            .bytes()
+                            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+                })
                 .ok_or_else(invalid)
         };
         let version = field(2)?;
@@ -60,10 +76,18 @@ impl FromStr for TraceContext {
         let parent_id = u64::from_str_radix(field(16)?, 16).map_err(|_| invalid())?;
         let flags = u8::from_str_radix(field(2)?, 16).map_err(|_| invalid())?;
         // Later versions may append fields; version ff is forbidden, and so are zero ids.
-        if version == "ff" || trace_id == 0 || parent_id == 0 || (version == "00" && parts.next().is_some()) {
+        if version == "ff"
+            || trace_id == 0
+            || parent_id == 0
+            || (version == "00" && parts.next().is_some())
+        {
             return Err(invalid());
         }
-        Ok(Self { trace_id, parent_id, flags })
+        Ok(Self {
+            trace_id,
+            parent_id,
+            flags,
+        })
     }
 }
 

@@ -16,13 +16,19 @@ const END: u8 = 0;
 
 /// The channel of a `stream<u8>`: each chunk as a list, the end as an empty list. Empty chunks are left out, since on
 /// the wire they would be the end.
-pub fn encode_chunks(content: impl Stream<Item = Result<Bytes, CallError>> + Send + 'static) -> ByteStream {
+pub fn encode_chunks(
+    content: impl Stream<Item = Result<Bytes, CallError>> + Send + 'static,
+) -> ByteStream {
     struct State {
         content: Pin<Box<dyn Stream<Item = Result<Bytes, CallError>> + Send>>,
         failed: Option<CallError>,
         ended: bool,
     }
-    let state = State { content: Box::pin(content), failed: None, ended: false };
+    let state = State {
+        content: Box::pin(content),
+        failed: None,
+        ended: false,
+    };
     Box::pin(stream::unfold(state, |mut state| async move {
         if let Some(error) = state.failed.take() {
             return Some((Err(error), state));
@@ -67,7 +73,13 @@ pub fn encode_chunks(content: impl Stream<Item = Result<Bytes, CallError>> + Sen
 ///
 /// The stream yields an error when the channel ends before the content does.
 pub fn decode_chunks(channel: ByteStream) -> ByteStream {
-    let state = Chunks { channel, bytes: Bytes::new(), length: Length::default(), left: 0, ended: false };
+    let state = Chunks {
+        channel,
+        bytes: Bytes::new(),
+        length: Length::default(),
+        left: 0,
+        ended: false,
+    };
     Box::pin(stream::unfold(state, |mut state| async move {
         let item = state.next().await.transpose()?;
         state.ended |= item.is_err();
@@ -101,7 +113,11 @@ impl Chunks {
             if self.bytes.is_empty() {
                 match self.channel.next().await.transpose()? {
                     Some(bytes) => self.bytes = bytes,
-                    None => return Err(CallError::Transport("a stream broke off before its end".to_owned())),
+                    None => {
+                        return Err(CallError::Transport(
+                            "a stream broke off before its end".to_owned(),
+                        ));
+                    }
                 }
                 continue;
             }
@@ -126,7 +142,9 @@ impl Chunks {
         if self.bytes.is_empty() {
             return Ok(None);
         }
-        Err(CallError::Malformed("bytes follow the end of a stream".to_owned()))
+        Err(CallError::Malformed(
+            "bytes follow the end of a stream".to_owned(),
+        ))
     }
 }
 
@@ -138,7 +156,9 @@ impl Length {
             self.bytes.put_u8(byte);
             if byte & 0x80 == 0 || self.bytes.len() > 5 {
                 let mut decoder = Decoder::new(self.bytes.split().freeze());
-                return Ok(Some(leb::read_u32(&mut decoder, "a chunk's length")? as usize));
+                return Ok(Some(
+                    leb::read_u32(&mut decoder, "a chunk's length")? as usize
+                ));
             }
         }
         Ok(None)
@@ -166,13 +186,21 @@ pub async fn decode_future<T: Decode>(channel: ByteStream, limit: usize) -> Resu
 ///
 /// # Errors
 /// What the channel ended with; [`CallError::TooLarge`] past `limit` bytes.
-pub async fn collect(mut channel: ByteStream, limit: usize, what: &'static str) -> Result<Bytes, CallError> {
+pub async fn collect(
+    mut channel: ByteStream,
+    limit: usize,
+    what: &'static str,
+) -> Result<Bytes, CallError> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(bytes) = channel.next().await.transpose()? {
         let length = first.len() + all.len() + bytes.len();
         if length > limit {
-            return Err(CallError::TooLarge { what: what.into(), bytes: length, limit });
+            return Err(CallError::TooLarge {
+                what: what.into(),
+                bytes: length,
+                limit,
+            });
         }
         if first.is_empty() && all.is_empty() {
             first = bytes;
@@ -191,7 +219,9 @@ mod tests {
     use super::*;
 
     fn channel(parts: Vec<&'static [u8]>) -> ByteStream {
-        Box::pin(stream::iter(parts.into_iter().map(|part| Ok(Bytes::from_static(part)))))
+        Box::pin(stream::iter(
+            parts.into_iter().map(|part| Ok(Bytes::from_static(part))),
+        ))
     }
 
     async fn content(parts: Vec<&'static [u8]>) -> Result<Bytes, CallError> {
@@ -201,27 +231,51 @@ mod tests {
     #[tokio::test]
     async fn a_stream_is_written_as_in_the_capture() {
         let body = stream::iter([Ok(Bytes::from_static(b"body-bytes"))]);
-        let sent = collect(encode_chunks(body), 100, "a channel").await.unwrap();
+        let sent = collect(encode_chunks(body), 100, "a channel")
+            .await
+            .unwrap();
         assert_eq!(&sent[..], b"\x0abody-bytes\0");
-        let empty = collect(encode_chunks(stream::empty()), 100, "a channel").await.unwrap();
+        let empty = collect(encode_chunks(stream::empty()), 100, "a channel")
+            .await
+            .unwrap();
         assert_eq!(&empty[..], [0]);
     }
 
     #[tokio::test]
     async fn a_stream_is_read_however_it_is_cut() {
         assert_eq!(&content(vec![b"\x05hello\0"]).await.unwrap()[..], b"hello");
-        assert_eq!(&content(vec![b"\x05he", b"", b"llo", b"\x01", b"!", b"\0"]).await.unwrap()[..], b"hello!");
+        assert_eq!(
+            &content(vec![b"\x05he", b"", b"llo", b"\x01", b"!", b"\0"])
+                .await
+                .unwrap()[..],
+            b"hello!"
+        );
         // 0x80 0x01 is 128, in two messages.
         let long: &'static [u8] = &[b'x'; 128];
-        assert_eq!(&content(vec![b"\x80", b"\x01", long, b"\0"]).await.unwrap()[..], long);
+        assert_eq!(
+            &content(vec![b"\x80", b"\x01", long, b"\0"]).await.unwrap()[..],
+            long
+        );
     }
 
     #[tokio::test]
     async fn a_broken_stream_is_an_error() {
-        assert!(matches!(content(vec![b"\x05hel"]).await, Err(CallError::Transport(_))));
-        assert!(matches!(content(vec![]).await, Err(CallError::Transport(_))));
-        assert!(matches!(content(vec![b"\0more"]).await, Err(CallError::Malformed(_))));
-        assert!(matches!(content(vec![b"\xff\xff\xff\xff\xff\xff\0"]).await, Err(CallError::Malformed(_))));
+        assert!(matches!(
+            content(vec![b"\x05hel"]).await,
+            Err(CallError::Transport(_))
+        ));
+        assert!(matches!(
+            content(vec![]).await,
+            Err(CallError::Transport(_))
+        ));
+        assert!(matches!(
+            content(vec![b"\0more"]).await,
+            Err(CallError::Malformed(_))
+        ));
+        assert!(matches!(
+            content(vec![b"\xff\xff\xff\xff\xff\xff\0"]).await,
+            Err(CallError::Malformed(_))
+        ));
     }
 
     #[tokio::test]
@@ -236,8 +290,20 @@ mod tests {
     #[tokio::test]
     async fn a_future_is_one_value_within_its_bound() {
         let sent = || encode_future(async { Ok(Some("trailer".to_owned())) });
-        assert_eq!(decode_future::<Option<String>>(sent(), 100).await.unwrap().as_deref(), Some("trailer"));
-        assert!(matches!(decode_future::<Option<String>>(sent(), 4).await, Err(CallError::TooLarge { .. })));
-        assert!(matches!(decode_future::<u8>(channel(vec![b"\x01\x02"]), 4).await, Err(CallError::Malformed(_))));
+        assert_eq!(
+            decode_future::<Option<String>>(sent(), 100)
+                .await
+                .unwrap()
+                .as_deref(),
+            Some("trailer")
+        );
+        assert!(matches!(
+            decode_future::<Option<String>>(sent(), 4).await,
+            Err(CallError::TooLarge { .. })
+        ));
+        assert!(matches!(
+            decode_future::<u8>(channel(vec![b"\x01\x02"]), 4).await,
+            Err(CallError::Malformed(_))
+        ));
     }
 }

@@ -42,7 +42,11 @@ impl<T: Encode> Encode for Option<T> {
 
 impl<T: Decode> Decode for Option<T> {
     fn decode(decoder: &mut Decoder) -> Result<Self, WireError> {
-        Ok(if decoder.flag("an option")? { Some(T::decode(decoder)?) } else { None })
+        Ok(if decoder.flag("an option")? {
+            Some(T::decode(decoder)?)
+        } else {
+            None
+        })
     }
 }
 
@@ -64,7 +68,11 @@ impl<T: Encode, E: Encode> Encode for Result<T, E> {
 
 impl<T: Decode, E: Decode> Decode for Result<T, E> {
     fn decode(decoder: &mut Decoder) -> Result<Self, WireError> {
-        Ok(if decoder.flag("a result")? { Err(E::decode(decoder)?) } else { Ok(T::decode(decoder)?) })
+        Ok(if decoder.flag("a result")? {
+            Err(E::decode(decoder)?)
+        } else {
+            Ok(T::decode(decoder)?)
+        })
     }
 }
 
@@ -92,7 +100,11 @@ impl<T: Encode> Encode for Deferred<T> {
 
 impl<T: Decode> Decode for Deferred<T> {
     fn decode(decoder: &mut Decoder) -> Result<Self, WireError> {
-        Ok(if decoder.flag("a stream or future")? { Self::Ready(T::decode(decoder)?) } else { Self::Pending })
+        Ok(if decoder.flag("a stream or future")? {
+            Self::Ready(T::decode(decoder)?)
+        } else {
+            Self::Pending
+        })
     }
 }
 

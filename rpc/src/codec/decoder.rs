@@ -16,7 +16,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 64, values: 4 << 20 }
+        Self {
+            depth: 64,
+            values: 4 << 20,
+        }
     }
 }
 
@@ -87,7 +90,13 @@ impl Decoder {
     /// A reader with limits of one's own.
     pub fn with_limits(bytes: Bytes, limits: Limits) -> Self {
         let total = bytes.len();
-        Self { bytes, total, limits, depth: 0, values: 0 }
+        Self {
+            bytes,
+            total,
+            limits,
+            depth: 0,
+            values: 0,
+        }
     }
 
     /// How many bytes are left.
@@ -106,7 +115,11 @@ impl Decoder {
     /// [`WireError::Ended`].
     pub fn byte(&mut self, what: &'static str) -> Result<u8, WireError> {
         if self.bytes.is_empty() {
-            return Err(WireError::Ended { what, at: self.position(), needed: 1 });
+            return Err(WireError::Ended {
+                what,
+                at: self.position(),
+                needed: 1,
+            });
         }
         Ok(self.bytes.get_u8())
     }
@@ -118,13 +131,20 @@ impl Decoder {
     pub fn take(&mut self, length: usize, what: &'static str) -> Result<Bytes, WireError> {
         if length > self.bytes.len() {
             let needed = length - self.bytes.len();
-            return Err(WireError::Ended { what, at: self.total, needed });
+            return Err(WireError::Ended {
+                what,
+                at: self.total,
+                needed,
+            });
         }
         Ok(self.bytes.split_to(length))
     }
 
     /// The next bytes as an array, for floats.
-    pub(crate) fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], WireError> {
+    pub(crate) fn array<const N: usize>(
+        &mut self,
+        what: &'static str,
+    ) -> Result<[u8; N], WireError> {
         let mut array = [0; N];
         array.copy_from_slice(&self.take(N, what)?);
         Ok(array)
@@ -149,7 +169,11 @@ impl Decoder {
         let needed = count.saturating_mul(min_bytes.max(1));
         if needed > self.remaining() {
             let needed = needed - self.remaining();
-            return Err(WireError::Ended { what: "a list", at: self.total, needed });
+            return Err(WireError::Ended {
+                what: "a list",
+                at: self.total,
+                needed,
+            });
         }
         self.count_values(count)?;
         Ok(count)
@@ -192,7 +216,11 @@ impl Decoder {
     pub(crate) fn enter(&mut self) -> Result<(), WireError> {
         if self.depth >= self.limits.depth {
             let limit = self.limits.depth as usize;
-            return Err(WireError::Limit { what: "nesting", limit, at: self.position() });
+            return Err(WireError::Limit {
+                what: "nesting",
+                limit,
+                at: self.position(),
+            });
         }
         self.depth += 1;
         Ok(())
@@ -208,14 +236,22 @@ impl Decoder {
         self.values = self.values.saturating_add(count);
         if self.values > self.limits.values {
             let limit = self.limits.values;
-            return Err(WireError::Limit { what: "the number of values", limit, at: self.position() });
+            return Err(WireError::Limit {
+                what: "the number of values",
+                limit,
+                at: self.position(),
+            });
         }
         Ok(())
     }
 
     /// An error about the byte just read.
     pub(crate) fn invalid(&self, what: &'static str, found: impl Into<String>) -> WireError {
-        WireError::Invalid { what, found: found.into(), at: self.position().saturating_sub(1) }
+        WireError::Invalid {
+            what,
+            found: found.into(),
+            at: self.position().saturating_sub(1),
+        }
     }
 
     /// The error for a case index that the type does not have; what `wire_variant!` returns.

@@ -37,7 +37,11 @@ pub fn put_length(length: usize, out: &mut BytesMut) {
 ///
 /// # Errors
 /// When the bytes end, or the integer is longer or larger than the type allows.
-pub fn read_unsigned(decoder: &mut Decoder, bits: u32, what: &'static str) -> Result<u64, WireError> {
+pub fn read_unsigned(
+    decoder: &mut Decoder,
+    bits: u32,
+    what: &'static str,
+) -> Result<u64, WireError> {
     let mut value = 0_u64;
     let mut shift = 0;
     loop {

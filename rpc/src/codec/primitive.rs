@@ -83,7 +83,11 @@ integers! {
 
 impl Encode for f32 {
     fn encode(&self, out: &mut BytesMut) {
-        out.put_u32_le(if self.is_nan() { NAN_32 } else { self.to_bits() });
+        out.put_u32_le(if self.is_nan() {
+            NAN_32
+        } else {
+            self.to_bits()
+        });
     }
 }
 
@@ -95,7 +99,11 @@ impl Decode for f32 {
 
 impl Encode for f64 {
     fn encode(&self, out: &mut BytesMut) {
-        out.put_u64_le(if self.is_nan() { NAN_64 } else { self.to_bits() });
+        out.put_u64_le(if self.is_nan() {
+            NAN_64
+        } else {
+            self.to_bits()
+        });
     }
 }
 

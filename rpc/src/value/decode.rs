@@ -8,7 +8,12 @@ use crate::codec::{Decode as _, Decoder, WireError, leb};
 /// # Errors
 /// [`WireError`] when the bytes do not fit the type or go past a limit of the decoder.
 pub fn decode(decoder: &mut Decoder, ty: &Ty) -> Result<Value, WireError> {
-    Reader { decoder, path: Vec::new(), pending: Vec::new() }.value(ty)
+    Reader {
+        decoder,
+        path: Vec::new(),
+        pending: Vec::new(),
+    }
+    .value(ty)
 }
 
 /// Where the decoding stands.
@@ -45,7 +50,9 @@ impl Reader<'_> {
             Ty::String => Value::String(String::decode(decoder)?),
             Ty::Own(_) | Ty::Borrow(_) => Value::Resource(decoder.sized("a resource handle")?),
             Ty::List(element) => self.list(element)?,
-            Ty::Record { fields } => Value::Record(self.each(fields.iter().map(|(_, ty)| ty), fields.len())?),
+            Ty::Record { fields } => {
+                Value::Record(self.each(fields.iter().map(|(_, ty)| ty), fields.len())?)
+            }
             Ty::Tuple(items) => Value::Tuple(self.each(items.iter(), items.len())?),
             Ty::Variant { cases } => {
                 let index = leb::read_u32(decoder, "a variant's case")?;
@@ -91,13 +98,18 @@ impl Reader<'_> {
                     return Ok(Value::Future(None));
                 }
                 let value = self.side(inner.as_deref())?;
-                Value::Future(Some(value.unwrap_or_else(|| Box::new(Value::Tuple(Vec::new())))))
+                Value::Future(Some(
+                    value.unwrap_or_else(|| Box::new(Value::Tuple(Vec::new()))),
+                ))
             }
         })
     }
 
     fn pend(&mut self, ty: &Ty) {
-        self.pending.push(Pending { path: self.path.as_slice().into(), ty: ty.clone() });
+        self.pending.push(Pending {
+            path: self.path.as_slice().into(),
+            ty: ty.clone(),
+        });
     }
 
     fn list(&mut self, element: &Ty) -> Result<Value, WireError> {
@@ -105,11 +117,17 @@ impl Reader<'_> {
             return Ok(Value::Bytes(self.decoder.sized("a list<u8>")?));
         }
         let count = self.decoder.list_length(element.min_bytes())?;
-        Ok(Value::List(self.each(std::iter::repeat_n(element, count), count)?))
+        Ok(Value::List(
+            self.each(std::iter::repeat_n(element, count), count)?,
+        ))
     }
 
     /// Values one after the other, each a level down the path.
-    fn each<'t>(&mut self, types: impl Iterator<Item = &'t Ty>, count: usize) -> Result<Vec<Value>, WireError> {
+    fn each<'t>(
+        &mut self,
+        types: impl Iterator<Item = &'t Ty>,
+        count: usize,
+    ) -> Result<Vec<Value>, WireError> {
         let mut values = Vec::with_capacity(crate::codec::first_capacity(count));
         for (index, ty) in (0_u32..).zip(types) {
             self.path.push(index);
@@ -128,7 +146,9 @@ impl Reader<'_> {
         let bytes = self.decoder.take(count.div_ceil(8), "flags")?;
         let bit = |index: usize| bytes[index / 8] >> (index % 8) & 1 == 1;
         if (count..bytes.len() * 8).any(bit) {
-            return Err(self.decoder.invalid("flags", "a flag is set that has no name"));
+            return Err(self
+                .decoder
+                .invalid("flags", "a flag is set that has no name"));
         }
         Ok((0..count).map(bit).collect())
     }

@@ -21,12 +21,20 @@ pub struct ValueError {
 }
 
 fn place(path: &[String]) -> String {
-    if path.is_empty() { "value".to_owned() } else { path.join(".") }
+    if path.is_empty() {
+        "value".to_owned()
+    } else {
+        path.join(".")
+    }
 }
 
 impl ValueError {
     pub(super) fn new(expected: &Ty, found: impl Into<String>) -> Self {
-        Self { path: Vec::new(), expected: expected.to_string(), found: found.into() }
+        Self {
+            path: Vec::new(),
+            expected: expected.to_string(),
+            found: found.into(),
+        }
     }
 
     /// The same error seen from one level further out.
@@ -47,7 +55,13 @@ impl From<ValueError> for crate::CallError {
 /// # Errors
 /// [`ValueError`] when the value is not of that type; what was appended until then is to be thrown away.
 pub fn encode(value: &Value, ty: &Ty, out: &mut BytesMut) -> Result<(), ValueError> {
-    Encoder { out, path: Vec::new(), pending: Vec::new(), depth: 0 }.value(value, ty)
+    Encoder {
+        out,
+        path: Vec::new(),
+        pending: Vec::new(),
+        depth: 0,
+    }
+    .value(value, ty)
 }
 
 /// Where the encoding stands.
@@ -62,7 +76,10 @@ impl Encoder<'_> {
     /// One value at the current path.
     pub(super) fn value(&mut self, value: &Value, ty: &Ty) -> Result<(), ValueError> {
         if self.depth >= MAX_DEPTH {
-            return Err(ValueError::new(ty, format!("values nested more than {MAX_DEPTH} deep")));
+            return Err(ValueError::new(
+                ty,
+                format!("values nested more than {MAX_DEPTH} deep"),
+            ));
         }
         self.depth += 1;
         let result = self.typed(value, ty);
@@ -101,7 +118,9 @@ impl Encoder<'_> {
                     return Err(no_case(ty, *index, cases.len()));
                 };
                 leb::put_unsigned(u64::from(*index), self.out);
-                return self.side(payload.as_deref(), payload_ty.as_ref(), ty).map_err(|e| e.inside(name));
+                return self
+                    .side(payload.as_deref(), payload_ty.as_ref(), ty)
+                    .map_err(|e| e.inside(name));
             }
             (Ty::Enum { cases }, Value::Enum(index)) => {
                 if *index as usize >= cases.len() {
@@ -116,22 +135,32 @@ impl Encoder<'_> {
             }
             (Ty::Result { ok, .. }, Value::Result(Ok(value))) => {
                 self.out.put_u8(0);
-                return self.side(value.as_deref(), ok.as_deref(), ty).map_err(|e| e.inside("ok"));
+                return self
+                    .side(value.as_deref(), ok.as_deref(), ty)
+                    .map_err(|e| e.inside("ok"));
             }
             (Ty::Result { err, .. }, Value::Result(Err(value))) => {
                 self.out.put_u8(1);
-                return self.side(value.as_deref(), err.as_deref(), ty).map_err(|e| e.inside("err"));
+                return self
+                    .side(value.as_deref(), err.as_deref(), ty)
+                    .map_err(|e| e.inside("err"));
             }
             (Ty::Flags { names }, Value::Flags(set)) => {
                 same_count(ty, names.len(), set.len())?;
                 for byte in set.chunks(8) {
-                    let bits = byte.iter().rev().fold(0, |bits, set| bits << 1 | u8::from(*set));
+                    let bits = byte
+                        .iter()
+                        .rev()
+                        .fold(0, |bits, set| bits << 1 | u8::from(*set));
                     self.out.put_u8(bits);
                 }
             }
             (Ty::Stream(_), Value::Stream(None)) | (Ty::Future(_), Value::Future(None)) => {
                 self.out.put_u8(0);
-                self.pending.push(Pending { path: self.path.as_slice().into(), ty: ty.clone() });
+                self.pending.push(Pending {
+                    path: self.path.as_slice().into(),
+                    ty: ty.clone(),
+                });
             }
             (Ty::Stream(element), Value::Stream(Some(content))) => {
                 self.out.put_u8(1);
@@ -177,22 +206,33 @@ impl Encoder<'_> {
     ) -> Result<(), ValueError> {
         for (index, ((name, ty), value)) in (0_u32..).zip(types.zip(values)) {
             self.path.push(index);
-            self.value(value, ty)
-                .map_err(|e| e.inside(if name.is_empty() { index.to_string() } else { name.to_owned() }))?;
+            self.value(value, ty).map_err(|e| {
+                e.inside(if name.is_empty() {
+                    index.to_string()
+                } else {
+                    name.to_owned()
+                })
+            })?;
             self.path.pop();
         }
         Ok(())
     }
 
     /// The payload of a variant's case or of a result's side.
-    fn side(&mut self, value: Option<&Value>, side: Option<&Ty>, whole: &Ty) -> Result<(), ValueError> {
+    fn side(
+        &mut self,
+        value: Option<&Value>,
+        side: Option<&Ty>,
+        whole: &Ty,
+    ) -> Result<(), ValueError> {
         match (value, side) {
             (None, None) => Ok(()),
             (Some(value), Some(side)) => self.value(value, side),
             (None, Some(side)) => Err(ValueError::new(side, "nothing")),
-            (Some(value), None) => {
-                Err(ValueError::new(whole, format!("{} where this case has no value", value.kind())))
-            }
+            (Some(value), None) => Err(ValueError::new(
+                whole,
+                format!("{} where this case has no value", value.kind()),
+            )),
         }
     }
 }
@@ -201,7 +241,10 @@ fn same_count(ty: &Ty, expected: usize, found: usize) -> Result<(), ValueError> 
     if expected == found {
         return Ok(());
     }
-    Err(ValueError::new(ty, format!("{found} parts where the type has {expected}")))
+    Err(ValueError::new(
+        ty,
+        format!("{found} parts where the type has {expected}"),
+    ))
 }
 
 fn no_case(ty: &Ty, index: u32, cases: usize) -> ValueError {

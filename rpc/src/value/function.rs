@@ -62,8 +62,16 @@ pub struct SignatureError {
 
 impl SignatureError {
     pub(super) fn new(place: &[&str], ty: &Ty, why: &'static str) -> Self {
-        let place = if place.is_empty() { "type".to_owned() } else { place.join(".") };
-        Self { place, ty: ty.to_string(), why }
+        let place = if place.is_empty() {
+            "type".to_owned()
+        } else {
+            place.join(".")
+        };
+        Self {
+            place,
+            ty: ty.to_string(),
+            why,
+        }
     }
 }
 
@@ -74,7 +82,9 @@ impl FunctionType {
     /// [`SignatureError`]: a stream or future inside a list, stream or future (its channel's path would not be
     /// known), an empty type, or too many channels.
     pub fn check(&self) -> Result<(), SignatureError> {
-        let too_many = |ty: &Ty| SignatureError::new(&[], ty, "the signature has too many streams and futures");
+        let too_many = |ty: &Ty| {
+            SignatureError::new(&[], ty, "the signature has too many streams and futures")
+        };
         let mut channels = 0;
         for (name, ty) in &self.params {
             ty.check_at(&mut vec![name.as_str()])?;
@@ -107,7 +117,10 @@ impl FunctionType {
     /// # Errors
     /// [`ValueError`], which names the parameter.
     pub fn encode_params(&self, values: &[Value]) -> Result<Encoded, ValueError> {
-        encode_all(self.params.iter().map(|(name, ty)| (name.as_str(), ty)), values)
+        encode_all(
+            self.params.iter().map(|(name, ty)| (name.as_str(), ty)),
+            values,
+        )
     }
 
     /// Decodes the parameters.
@@ -145,7 +158,13 @@ fn channels<'a>(types: impl Iterator<Item = &'a Ty>) -> Vec<Pending> {
     for (index, ty) in (0_u32..).zip(types) {
         ty.find_channels(&mut vec![index], &mut found);
     }
-    found.into_iter().map(|(path, ty)| Pending { path: path.into(), ty: ty.clone() }).collect()
+    found
+        .into_iter()
+        .map(|(path, ty)| Pending {
+            path: path.into(),
+            ty: ty.clone(),
+        })
+        .collect()
 }
 
 fn encode_all<'a>(
@@ -160,19 +179,35 @@ fn encode_all<'a>(
         });
     }
     let mut out = BytesMut::new();
-    let mut encoder = Encoder { out: &mut out, path: Vec::new(), pending: Vec::new(), depth: 0 };
+    let mut encoder = Encoder {
+        out: &mut out,
+        path: Vec::new(),
+        pending: Vec::new(),
+        depth: 0,
+    };
     for (index, ((name, ty), value)) in (0_u32..).zip(types.zip(values)) {
         encoder.path.push(index);
         encoder.value(value, ty).map_err(|e| e.inside(name))?;
         encoder.path.pop();
     }
     let pending = encoder.pending;
-    Ok(Encoded { root: out.freeze(), pending })
+    Ok(Encoded {
+        root: out.freeze(),
+        pending,
+    })
 }
 
-fn decode_all<'a>(types: impl Iterator<Item = &'a Ty>, root: Bytes, limits: Limits) -> Result<Decoded, WireError> {
+fn decode_all<'a>(
+    types: impl Iterator<Item = &'a Ty>,
+    root: Bytes,
+    limits: Limits,
+) -> Result<Decoded, WireError> {
     let mut decoder = Decoder::with_limits(root, limits);
-    let mut reader = Reader { decoder: &mut decoder, path: Vec::new(), pending: Vec::new() };
+    let mut reader = Reader {
+        decoder: &mut decoder,
+        path: Vec::new(),
+        pending: Vec::new(),
+    };
     let mut values = Vec::new();
     for (index, ty) in (0_u32..).zip(types) {
         reader.path.push(index);

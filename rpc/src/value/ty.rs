@@ -95,7 +95,10 @@ impl Ty {
 
     /// `result<T, E>`
     pub fn result(ok: Option<Ty>, err: Option<Ty>) -> Self {
-        Self::Result { ok: ok.map(Box::new), err: err.map(Box::new) }
+        Self::Result {
+            ok: ok.map(Box::new),
+            err: err.map(Box::new),
+        }
     }
 
     /// `stream<T>`
@@ -122,7 +125,8 @@ impl Ty {
 
     /// Whether a stream or future stands anywhere in it.
     pub fn is_async(&self) -> bool {
-        matches!(self, Self::Stream(_) | Self::Future(_)) || self.parts().any(|(_, part)| part.is_async())
+        matches!(self, Self::Stream(_) | Self::Future(_))
+            || self.parts().any(|(_, part)| part.is_async())
     }
 
     /// Checks that values of this type can travel: no empty type, no channel whose path would not be known beforehand.
@@ -139,20 +143,39 @@ impl Ty {
             return refuse(place, "it nests too deep");
         }
         match self {
-            Self::Record { fields } if fields.is_empty() => return refuse(place, "a record has at least one field"),
-            Self::Tuple(items) if items.is_empty() => return refuse(place, "a tuple has at least one item"),
-            Self::Variant { cases } if cases.is_empty() => return refuse(place, "a variant has at least one case"),
-            Self::Enum { cases } if cases.is_empty() => return refuse(place, "an enum has at least one case"),
+            Self::Record { fields } if fields.is_empty() => {
+                return refuse(place, "a record has at least one field");
+            }
+            Self::Tuple(items) if items.is_empty() => {
+                return refuse(place, "a tuple has at least one item");
+            }
+            Self::Variant { cases } if cases.is_empty() => {
+                return refuse(place, "a variant has at least one case");
+            }
+            Self::Enum { cases } if cases.is_empty() => {
+                return refuse(place, "an enum has at least one case");
+            }
             // wRPC's own implementations disagree about them: one byte or none.
-            Self::Flags { names } if names.is_empty() => return refuse(place, "flags have at least one name"),
+            Self::Flags { names } if names.is_empty() => {
+                return refuse(place, "flags have at least one name");
+            }
             Self::List(element) if element.is_async() => {
-                return refuse(place, "a stream or future inside a list has no channel of its own");
+                return refuse(
+                    place,
+                    "a stream or future inside a list has no channel of its own",
+                );
             }
             Self::Stream(Some(element)) if element.is_async() => {
-                return refuse(place, "a stream or future inside a stream has no channel of its own");
+                return refuse(
+                    place,
+                    "a stream or future inside a stream has no channel of its own",
+                );
             }
             Self::Future(Some(value)) if value.is_async() => {
-                return refuse(place, "a stream or future inside a future has no channel of its own");
+                return refuse(
+                    place,
+                    "a stream or future inside a future has no channel of its own",
+                );
             }
             _ => {}
         }
@@ -169,11 +192,15 @@ impl Ty {
         match self {
             Self::List(element) => Box::new(std::iter::once(("element", &**element))),
             Self::Option(some) => Box::new(std::iter::once(("some", &**some))),
-            Self::Record { fields } => Box::new(fields.iter().map(|(name, ty)| (name.as_str(), ty))),
-            Self::Tuple(items) => Box::new(items.iter().map(|ty| ("item", ty))),
-            Self::Variant { cases } => {
-                Box::new(cases.iter().filter_map(|(name, ty)| Some((name.as_str(), ty.as_ref()?))))
+            Self::Record { fields } => {
+                Box::new(fields.iter().map(|(name, ty)| (name.as_str(), ty)))
             }
+            Self::Tuple(items) => Box::new(items.iter().map(|ty| ("item", ty))),
+            Self::Variant { cases } => Box::new(
+                cases
+                    .iter()
+                    .filter_map(|(name, ty)| Some((name.as_str(), ty.as_ref()?))),
+            ),
             Self::Result { ok, err } => {
                 let sides = [("ok", ok.as_deref()), ("err", err.as_deref())];
                 Box::new(sides.into_iter().filter_map(|(name, ty)| Some((name, ty?))))
@@ -193,7 +220,11 @@ impl Ty {
         found
     }
 
-    pub(super) fn find_channels<'a>(&'a self, path: &mut Vec<u32>, found: &mut Vec<(Vec<u32>, &'a Ty)>) {
+    pub(super) fn find_channels<'a>(
+        &'a self,
+        path: &mut Vec<u32>,
+        found: &mut Vec<(Vec<u32>, &'a Ty)>,
+    ) {
         match self {
             Self::Stream(_) | Self::Future(_) => found.push((path.clone(), self)),
             Self::Record { .. } | Self::Tuple(_) => {
@@ -205,7 +236,9 @@ impl Ty {
             }
             // A list's elements have no channels: `check` refuses them.
             Self::List(_) => {}
-            _ => self.parts().for_each(|(_, part)| part.find_channels(path, found)),
+            _ => self
+                .parts()
+                .for_each(|(_, part)| part.find_channels(path, found)),
         }
     }
 }

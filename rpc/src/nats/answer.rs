@@ -1,0 +1,278 @@
+//! One call on the callee's side: its parameters in, its results or its error out.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use async_nats::{Message, Subject};
+use bytes::Bytes;
+use futures::FutureExt as _;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    channel::{self, Peer},
+    connection::{Connection, Opened},
+    exchange::{Dialect, Receives, RootEvent},
+    headers,
+    route::Root,
+};
+use crate::{
+    call::{Handler, Incoming, IncomingCall, Operation, Outgoing},
+    channel::Channels,
+    error::CallError,
+};
+
+/// The longest error message that travels.
+const MAX_ERROR_BYTES: usize = 16 * 1024;
+
+/// What is needed to answer a call.
+pub(super) struct Answer {
+    connection: Arc<Connection>,
+    /// The caller's inbox.
+    reply: Subject,
+    dialect: Dialect,
+    cancelled: CancellationToken,
+    /// Our inbox, once the call needs one.
+    opened: OnceLock<Opened>,
+    handshake: OnceCell<()>,
+}
+
+impl Answer {
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        reply: Subject,
+        dialect: Dialect,
+        cancelled: CancellationToken,
+    ) -> Arc<Self> {
+        let (opened, handshake) = (OnceLock::new(), OnceCell::new());
+        Arc::new(Self {
+            connection,
+            reply,
+            dialect,
+            cancelled,
+            opened,
+            handshake,
+        })
+    }
+
+    /// Runs the handler under the call's deadline and sends what it gives.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        message: Message,
+        operation: Operation,
+        handler: Arc<dyn Handler>,
+        received: Instant,
+        default_deadline: Duration,
+    ) {
+        let mut context = headers::context(message.headers.as_ref(), received);
+        let deadline = *context
+            .deadline
+            .get_or_insert_with(|| received + default_deadline);
+        let work = AssertUnwindSafe(async {
+            let params = self.params(message).await?;
+            let cancelled = self.cancelled.clone();
+            handler
+                .handle(IncomingCall {
+                    operation,
+                    context,
+                    params,
+                    cancelled,
+                })
+                .await
+        });
+        let result = tokio::select! {
+            biased;
+            () = self.cancelled.cancelled() => return,
+            result = tokio::time::timeout_at(deadline.into(), work.catch_unwind()) => match result {
+                Ok(Ok(result)) => result,
+                Ok(Err(_panic)) => Err(CallError::Failed("the callee panicked; its log says where".to_owned())),
+                Err(_) => {
+                    self.cancelled.cancel();
+                    let waited = received.elapsed().as_millis();
+                    Err(CallError::DeadlineExceeded { after_ms: u64::try_from(waited).unwrap_or(u64::MAX) })
+                }
+            },
+        };
+        match result {
+            Ok(results) => self.respond(results).await,
+            Err(error) => self.refuse(&error).await,
+        }
+    }
+
+    /// Says that the call failed, and why. A 1.x caller sees what it sees of a 1.x callee: results without a byte.
+    pub(super) async fn refuse(&self, error: &CallError) {
+        tracing::debug!(kind = error.kind(), %error, "a call failed");
+        let mut message = error.to_string();
+        message.truncate(message.floor_char_boundary(MAX_ERROR_BYTES));
+        let (headers, message) = (Some(headers::of_error(error)), Bytes::from(message));
+        let sent = match self.dialect {
+            Dialect::Trellis { .. } => self.publish("", None, headers, message).await,
+            Dialect::Plain => self.refuse_plainly(headers, message).await,
+        };
+        self.log_unsent(sent);
+    }
+
+    async fn refuse_plainly(
+        &self,
+        headers: Option<async_nats::HeaderMap>,
+        message: Bytes,
+    ) -> Result<(), CallError> {
+        if !self.handshake.initialized() {
+            self.publish("", Some(self.connection.nowhere()), None, Bytes::new())
+                .await?;
+        }
+        self.publish(".error", None, headers, message).await?;
+        self.publish(".results", None, None, Bytes::new()).await
+    }
+
+    /// Sends the results, and then what streams among them.
+    async fn respond(self: &Arc<Self>, results: Outgoing) {
+        let limit = self.connection.options.max_message_bytes;
+        if results.root.len() > limit {
+            let what = "the results".into();
+            return self
+                .refuse(&CallError::TooLarge {
+                    what,
+                    bytes: results.root.len(),
+                    limit,
+                })
+                .await;
+        }
+        let sent = tokio::select! {
+            biased;
+            () = self.cancelled.cancelled() => return,
+            sent = self.send(results) => sent,
+        };
+        self.log_unsent(sent);
+    }
+
+    async fn send(
+        self: &Arc<Self>,
+        Outgoing { root, channels }: Outgoing,
+    ) -> Result<(), CallError> {
+        let most = self.connection.client.max_payload();
+        if self.dialect.is_trellis() && channels.is_empty() && root.len() <= most {
+            return self.publish("", None, None, root).await;
+        }
+        let peer = self.peer();
+        let mut rest = root;
+        if self.dialect.is_trellis() {
+            let mut headers = headers::of_handshake(self.connection.options.window_bytes);
+            headers::set_total(&mut headers, rest.len());
+            let room = most.saturating_sub(headers::wire_bytes(&headers));
+            let first = rest.split_to(room.min(rest.len()));
+            self.publish("", Some(peer.exchange.inbox.clone()), Some(headers), first)
+                .await?;
+        }
+        peer.send_root(rest).await?;
+        peer.send_channels(channels).await;
+        Ok(())
+    }
+
+    /// The parameters: whole in the call itself, or with the rest of them still to be fetched.
+    async fn params(self: &Arc<Self>, message: Message) -> Result<Incoming, CallError> {
+        let total = headers::total(message.headers.as_ref());
+        let plain = !self.dialect.is_trellis();
+        if !plain && total.is_none() {
+            return Ok(Incoming {
+                root: message.payload,
+                channels: self.channels(),
+            });
+        }
+        let mut root = Root::new(self.connection.options.max_message_bytes);
+        // A 1.x caller does not say how much is to come: it ends its parameters with an empty message.
+        match total {
+            Some(total) if !plain => root.begin(total, message.payload)?,
+            _ => root.start(message.payload)?,
+        }
+        self.shake_hands().await?;
+        let peer = self.peer();
+        while !root.complete {
+            let next = peer.wait(peer.exchange.root.next()).await?;
+            if let Some((RootEvent::Chunk(message), _)) = next {
+                root.add(message, plain)?;
+            }
+        }
+        Ok(Incoming {
+            root: root.take(),
+            channels: self.channels(),
+        })
+    }
+
+    /// The parameters' channels. A caller of ours sends them once one is read, and only then.
+    fn channels(self: &Arc<Self>) -> Channels {
+        let answer = self.clone();
+        Channels::from_fn(move |path| {
+            let peer = answer.peer();
+            let channel = peer.exchange.take_channel(path)?;
+            let shaking = answer.clone();
+            let opening = Box::pin(async move { shaking.shake_hands().await });
+            Some(channel::read(
+                peer,
+                channel,
+                path.into(),
+                Some(opening),
+                answer.clone(),
+            ))
+        })
+    }
+
+    /// Tells the caller our inbox, once.
+    async fn shake_hands(&self) -> Result<(), CallError> {
+        let shake = || async {
+            let window = self.connection.options.window_bytes;
+            let headers = self
+                .dialect
+                .is_trellis()
+                .then(|| headers::of_handshake(window));
+            let inbox = self.opened().inbox.clone();
+            self.publish("", Some(inbox), headers, Bytes::new()).await
+        };
+        self.handshake.get_or_try_init(shake).await.map(|_| ())
+    }
+
+    fn peer(&self) -> Peer {
+        Peer {
+            connection: self.connection.clone(),
+            exchange: (**self.opened()).clone(),
+            inbox: self.reply.clone(),
+            dialect: self.dialect,
+            sends: Receives::Results.token(),
+        }
+    }
+
+    fn opened(&self) -> &Opened {
+        self.opened.get_or_init(|| {
+            let opened = self
+                .connection
+                .enter(Receives::Params, Some(self.cancelled.clone()));
+            opened.set_dialect(self.dialect);
+            opened
+        })
+    }
+
+    async fn publish(
+        &self,
+        below: &str,
+        reply: Option<Subject>,
+        headers: Option<async_nats::HeaderMap>,
+        payload: Bytes,
+    ) -> Result<(), CallError> {
+        let subject = match below {
+            "" => self.reply.clone(),
+            _ => Subject::from(format!("{}{below}", self.reply)),
+        };
+        self.connection
+            .publish(subject, reply, headers, payload)
+            .await
+    }
+
+    fn log_unsent(&self, sent: Result<(), CallError>) {
+        if let Err(error) = sent {
+            tracing::warn!(%error, "a call's answer could not be sent");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What travels beside the values, as NATS headers.
+
+use std::{
+    str::FromStr as _,
+    time::{Duration, Instant},
+};
+
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
+use trellis_lattice::header;
+
+use crate::{call::CallContext, error::CallError};
+
+const SOURCE_ID: HeaderName = HeaderName::from_static(header::SOURCE_ID);
+const TARGET_ID: HeaderName = HeaderName::from_static(header::TARGET_ID);
+const LINK_NAME: HeaderName = HeaderName::from_static(header::LINK_NAME);
+const TRACEPARENT: HeaderName = HeaderName::from_static(header::TRACEPARENT);
+const DEADLINE_MS: HeaderName = HeaderName::from_static(header::DEADLINE_MS);
+const ERROR_KIND: HeaderName = HeaderName::from_static(header::ERROR_KIND);
+const FLOW: HeaderName = HeaderName::from_static(header::FLOW);
+const SEQUENCE: HeaderName = HeaderName::from_static(header::SEQUENCE);
+const TOTAL: HeaderName = HeaderName::from_static(header::TOTAL);
+
+/// A caller that names a farther deadline means "no deadline".
+const LONGEST_DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A call's headers. `total` is given when the parameters go on after the first message.
+///
+/// # Errors
+/// [`CallError::Malformed`] for an id that cannot stand in a header.
+pub(super) fn of_call(
+    context: &CallContext,
+    deadline: Instant,
+    window: usize,
+) -> Result<HeaderMap, CallError> {
+    let mut headers = HeaderMap::new();
+    for (name, text) in [
+        (SOURCE_ID, &context.source_id),
+        (TARGET_ID, &context.target_id),
+        (LINK_NAME, &context.link_name),
+    ] {
+        if let Some(text) = text {
+            let value = HeaderValue::from_str(text)
+                .map_err(|_| CallError::Malformed(format!("{name} {text:?} holds a line break")))?;
+            headers.insert(name, value);
+        }
+    }
+    if let Some(trace) = &context.trace {
+        headers.insert(TRACEPARENT, trace.to_string());
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    // Rounded up: the callee does not end before the caller stops waiting.
+    headers.insert(DEADLINE_MS, left.as_millis().saturating_add(1).to_string());
+    headers.insert(FLOW, HeaderValue::from(window));
+    Ok(headers)
+}
+
+/// The context of an arriving call; what cannot be read is as if it were not there.
+pub(super) fn context(headers: Option<&HeaderMap>, received: Instant) -> CallContext {
+    let Some(headers) = headers else {
+        return CallContext::default();
+    };
+    let text = |name| headers.get(name).map(|value| value.as_str().into());
+    CallContext {
+        source_id: text(SOURCE_ID),
+        target_id: text(TARGET_ID),
+        link_name: text(LINK_NAME),
+        deadline: number(headers, DEADLINE_MS)
+            .and_then(|ms| received.checked_add(Duration::from_millis(ms).min(LONGEST_DEADLINE))),
+        trace: headers
+            .get(TRACEPARENT)
+            .and_then(|value| value.as_str().parse().ok()),
+    }
+}
+
+/// The window that a Trellis peer announces; a 1.x peer has none.
+pub(super) fn flow(headers: Option<&HeaderMap>) -> Option<u64> {
+    number(headers?, FLOW)
+}
+
+/// How many bytes the root values have in all, when the message says so.
+pub(super) fn total(headers: Option<&HeaderMap>) -> Option<u64> {
+    number(headers?, TOTAL)
+}
+
+/// Announces the root values' size.
+pub(super) fn set_total(headers: &mut HeaderMap, bytes: usize) {
+    headers.insert(TOTAL, HeaderValue::from(bytes));
+}
+
+/// What a callee of ours announces in its first answer when more is to follow either way.
+pub(super) fn of_handshake(window: usize) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(FLOW, HeaderValue::from(window));
+    headers
+}
+
+/// The number of a message among those that belong together.
+pub(super) fn sequence(headers: Option<&HeaderMap>) -> Option<u64> {
+    number(headers?, SEQUENCE)
+}
+
+/// The headers of a channel's message.
+pub(super) fn of_chunk(sequence: u64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(SEQUENCE, HeaderValue::from(sequence));
+    headers
+}
+
+/// The headers of an error.
+pub(super) fn of_error(error: &CallError) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ERROR_KIND, error.kind());
+    headers
+}
+
+/// The error that a message is, if it is one.
+pub(super) fn error(headers: Option<&HeaderMap>, payload: &[u8]) -> Option<CallError> {
+    let kind = headers?.get(ERROR_KIND)?;
+    let message = String::from_utf8_lossy(payload).into_owned();
+    Some(CallError::from_wire(Some(kind.as_str()), message))
+}
+
+/// How many bytes headers have on the wire.
+pub(super) fn wire_bytes(headers: &HeaderMap) -> usize {
+    // The first line and the empty last one; a colon, a space and a line break in each between.
+    let lines = headers.iter().flat_map(|(name, values)| {
+        values
+            .iter()
+            .map(|value| AsRef::<str>::as_ref(name).len() + value.as_str().len() + 4)
+    });
+    12 + lines.sum::<usize>()
+}
+
+fn number(headers: &HeaderMap, name: HeaderName) -> Option<u64> {
+    headers.get(name)?.as_str().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::TraceContext;
+
+    #[test]
+    fn a_call_s_context_arrives() {
+        let context = CallContext {
+            source_id: Some("shop".into()),
+            target_id: Some("kv".into()),
+            link_name: Some("default".into()),
+            deadline: None,
+            trace: Some(TraceContext::root()),
+        };
+        let now = Instant::now();
+        let headers = of_call(&context, now + Duration::from_secs(2), 1000).unwrap();
+        let arrived = super::context(Some(&headers), now);
+        assert_eq!(arrived.source_id, context.source_id);
+        assert_eq!(arrived.target_id, context.target_id);
+        assert_eq!(arrived.link_name, context.link_name);
+        assert_eq!(arrived.trace, context.trace);
+        let left = arrived.deadline.unwrap() - now;
+        assert!(
+            left > Duration::from_millis(1900) && left < Duration::from_millis(2002),
+            "{left:?}"
+        );
+        assert_eq!(flow(Some(&headers)), Some(1000));
+    }
+
+    #[test]
+    fn nonsense_in_headers_does_no_harm() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::DEADLINE_MS, u64::MAX.to_string());
+        headers.insert(header::TRACEPARENT, "nonsense");
+        headers.insert(header::FLOW, "-1");
+        let context = context(Some(&headers), Instant::now());
+        assert!(context.deadline.is_some() && context.trace.is_none());
+        assert_eq!(flow(Some(&headers)), None);
+    }
+
+    #[test]
+    fn an_id_with_a_line_break_is_an_error_and_no_panic() {
+        let context = CallContext {
+            source_id: Some("a\r\nb: c".into()),
+            ..CallContext::default()
+        };
+        let error = of_call(&context, Instant::now(), 1).unwrap_err();
+        assert!(matches!(error, CallError::Malformed(_)), "{error}");
+    }
+}

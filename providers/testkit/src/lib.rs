@@ -1,0 +1,13 @@
+//! The host's side of a provider, for the providers' tests: it starts a provider in the test's own process, puts links,
+//! asks for health and shutdown, makes calls as a component and answers calls as one, all over a real NATS server.
+
+mod component;
+mod host;
+mod link;
+mod running;
+
+pub use component::answer;
+pub use host::Host;
+pub use link::Side;
+pub use running::Running;
+pub use trellis_tests::{nats::NatsServer, port, redis::RedisServer, wait};

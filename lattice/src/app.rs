@@ -43,6 +43,9 @@ pub struct PutReply {
     /// The application.
     #[serde(default)]
     pub name: String,
+    /// Ours: what is probably a mistake in the manifest but stops nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A refusal where nothing else is known: what 1.x answers to a manifest it can't take.
@@ -52,6 +55,34 @@ pub struct ErrorReply {
     pub result: AppResult,
     /// What is wrong.
     pub message: String,
+}
+
+/// Which version to get; none: the newest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Get {
+    /// The version's id, or `latest`.
+    #[serde(default)]
+    pub version: Option<String>,
+}
+
+/// Which version to delete; none: the application with all its versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delete {
+    /// The version's id, or `latest`.
+    #[serde(default)]
+    pub version: Option<String>,
+}
+
+/// Answer to a get without a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListReply {
+    /// Found, or an error.
+    pub result: AppResult,
+    /// For a person.
+    pub message: String,
+    /// The applications, by name.
+    #[serde(default)]
+    pub models: Vec<AppSummary>,
 }
 
 /// Which version to deploy; none: the newest.

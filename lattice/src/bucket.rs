@@ -21,6 +21,11 @@ pub fn config_data(lattice: &LatticeName) -> String {
 /// The bucket of the application manager's manifests (one for all lattices, as 1.x has it).
 pub const MANIFESTS: &str = "wadm_manifests";
 
+/// The bucket of our application manager's own notes on a lattice: who leads, what it put there, how applications are.
+pub fn manager_data(lattice: &LatticeName) -> String {
+    format!("TRELLISWADM_{lattice}")
+}
+
 /// A key of the lattice bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LatticeKey {

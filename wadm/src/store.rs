@@ -1,0 +1,94 @@
+//! What the application manager keeps in JetStream: manifests in 1.x's bucket and form, and its own notes.
+
+mod apps;
+mod bucket;
+mod catalog;
+mod notes;
+
+use std::time::Duration;
+
+use async_nats::{
+    Client,
+    jetstream::{Context, context::ContextBuilder},
+};
+use trellis_lattice::LatticeName;
+
+pub use apps::{Apps, StoredApp};
+pub use catalog::Catalog;
+pub use notes::{Notes, Owned};
+
+pub(crate) use bucket::Bucket;
+
+/// How long JetStream may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The manager's state can't be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The server runs without JetStream.
+    #[error(
+        "JetStream is off at the NATS server, and manifests are kept there: start the server with `nats-server -js`, or put `jetstream {{}}` in its configuration"
+    )]
+    JetStreamOff,
+    /// JetStream doesn't answer, or not for us.
+    #[error("JetStream: {what}: {source}")]
+    Unavailable {
+        /// What was being done.
+        what: String,
+        /// Why it failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Others wrote the same entry again and again.
+    #[error("{0} is being changed by others all the time: try again")]
+    Contended(String),
+    /// An entry that isn't what it should be.
+    #[error("bucket {bucket}, key {key} holds something else: {problem}")]
+    Entry {
+        /// The bucket.
+        bucket: String,
+        /// The entry.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An entry that no message can hold.
+    #[error("{key} would have {bytes} bytes, more than the {limit} that the NATS server takes")]
+    TooLarge {
+        /// The entry.
+        key: String,
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        limit: usize,
+    },
+}
+
+/// Both buckets of a lattice.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// The manifests.
+    pub apps: Apps,
+    /// The manager's own notes.
+    pub notes: Notes,
+}
+
+impl Store {
+    /// Opens the buckets, or creates them.
+    ///
+    /// # Errors
+    /// JetStream is off or doesn't answer.
+    pub async fn open(client: &Client, lattice: &LatticeName) -> Result<Self, StoreError> {
+        let context: Context = ContextBuilder::new()
+            .timeout(TIMEOUT)
+            .ack_timeout(TIMEOUT)
+            .build(client.clone());
+        let manifests = Bucket::open(&context, trellis_lattice::bucket::MANIFESTS).await?;
+        let manager = trellis_lattice::bucket::manager_data(lattice);
+        let notes = Bucket::open(&context, &manager).await?;
+        Ok(Self {
+            apps: Apps::new(manifests, lattice.clone()),
+            notes: Notes::new(notes),
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! The manager's own notes on a lattice: what it put there for each application, and how each application is.
+//! Whoever leads next goes on from them, so a crash leaves nothing behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use trellis_lattice::{LinkKey, app::AppStatus};
+
+use super::{Bucket, StoreError};
+
+const OWNED: &str = "owned.";
+const STATUS: &str = "status.";
+
+/// What was put into the lattice for an application, or is about to be. Components and providers are not noted: they
+/// carry annotations. Empty after an undeploy: it tells that what still carries the annotations has to go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owned {
+    /// Links.
+    #[serde(default)]
+    pub links: BTreeSet<LinkKey>,
+    /// Configurations.
+    #[serde(default)]
+    pub configs: BTreeSet<String>,
+}
+
+/// The notes.
+#[derive(Clone, Debug)]
+pub struct Notes {
+    bucket: Bucket,
+}
+
+impl Notes {
+    pub(super) fn new(bucket: Bucket) -> Self {
+        Self { bucket }
+    }
+
+    pub(crate) fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// What was put into the lattice, by application.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer, or an entry holds something else.
+    pub async fn owned(&self) -> Result<BTreeMap<String, Owned>, StoreError> {
+        let mut all = BTreeMap::new();
+        for key in self.bucket.keys().await? {
+            if let Some(app) = key.strip_prefix(OWNED)
+                && let (Some(owned), _) = self.bucket.read(&key).await?
+            {
+                all.insert(app.to_owned(), owned);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Notes what an application has in the lattice.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer.
+    pub async fn set_owned(&self, app: &str, owned: &Owned) -> Result<(), StoreError> {
+        self.set(&format!("{OWNED}{app}"), owned).await
+    }
+
+    /// How an application is; `None` when nothing is known of it.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer, or the entry holds something else.
+    pub async fn status(&self, app: &str) -> Result<Option<AppStatus>, StoreError> {
+        let (status, _) = self.bucket.read(&format!("{STATUS}{app}")).await?;
+        Ok(status)
+    }
+
+    /// Notes how an application is.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer.
+    pub async fn set_status(&self, app: &str, status: &AppStatus) -> Result<(), StoreError> {
+        self.set(&format!("{STATUS}{app}"), status).await
+    }
+
+    /// Forgets how an application is.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer.
+    pub async fn forget_status(&self, app: &str) -> Result<(), StoreError> {
+        let key = format!("{STATUS}{app}");
+        let (status, revision) = self.bucket.read::<AppStatus>(&key).await?;
+        if status.is_some() {
+            self.bucket.delete(&key, revision).await?;
+        }
+        Ok(())
+    }
+
+    /// Only the leader writes, so the last write is right; one from a leader that was is overwritten.
+    async fn set<T>(&self, key: &str, value: &T) -> Result<(), StoreError>
+    where
+        T: Serialize + serde::de::DeserializeOwned + PartialEq + Clone,
+    {
+        let edited = self
+            .bucket
+            .edit(key, |old: Option<T>| {
+                Ok::<_, std::convert::Infallible>(match old {
+                    Some(old) if old == *value => super::bucket::Edit::Keep(()),
+                    _ => super::bucket::Edit::Write(value.clone(), ()),
+                })
+            })
+            .await?;
+        match edited {
+            Ok(()) => Ok(()),
+            Err(never) => match never {},
+        }
+    }
+}

@@ -14,11 +14,14 @@ pub type Path = Arc<[u32]>;
 /// Encoded chunks of one channel, in order. Its end is the channel's end; an error ends it early.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, CallError>> + Send>>;
 
+/// A route's look-up of its channels.
+type Take = Box<dyn FnMut(&[u32]) -> Option<ByteStream> + Send>;
+
 /// The channels of one direction of an arriving call.
 ///
-/// Holding it keeps the delivery up; `guard` is whatever the route needs to be told of its end.
+/// Holding it, or any stream taken from it, keeps the delivery up: what the look-up holds ends with the last of them.
 pub struct Channels {
-    take: Box<dyn FnMut(&[u32]) -> Option<ByteStream> + Send>,
+    take: Take,
 }
 
 impl Channels {

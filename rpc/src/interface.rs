@@ -1,1 +1,13 @@
-//! The wire forms of the interfaces that Trellis types itself.
+//! The wire forms of the interfaces that Trellis types itself, instead of carrying their values dynamically.
+//!
+//! - [`function`]: what a typed function is, how it is called and answered.
+//! - [`http`]: `wrpc:http`, requests and responses with streaming bodies.
+//! - [`keyvalue`]: `wrpc:keyvalue`, with the bucket's name in place of the resource.
+//! - [`messaging`]: `wasmcloud:messaging`.
+
+pub mod function;
+pub mod http;
+pub mod keyvalue;
+pub mod messaging;
+
+pub use function::Function;

@@ -96,12 +96,8 @@ macro_rules! wire_variant {
                 fn decode(
                     decoder: &mut $crate::codec::Decoder,
                 ) -> ::std::result::Result<Self, $crate::codec::WireError> {
-                    $(
-                        #[allow(non_upper_case_globals, reason = "a case has its own spelling")]
-                        const $case: u32 = Case::$case as u32;
-                    )+
                     match $crate::codec::leb::read_u32(decoder, stringify!($name))? {
-                        $($case => ::std::result::Result::Ok(
+                        $(case if case == Case::$case as u32 => ::std::result::Result::Ok(
                             Self::$case $((<$payload as $crate::codec::Decode>::decode(decoder)?))?
                         ),)+
                         other => ::std::result::Result::Err(

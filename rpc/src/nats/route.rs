@@ -347,7 +347,7 @@ impl Root {
         self.append(first)
     }
 
-    /// The first part of nobody says how many bytes.
+    /// The first part of nobody says how many bytes: a 1.x peer.
     pub(super) fn start(&mut self, first: Bytes) -> Result<(), CallError> {
         self.append(first)
     }

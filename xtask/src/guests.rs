@@ -116,10 +116,6 @@ fn lay(layout: &Layout, actor: &Actor) -> Result<bool> {
     if place.exists() && fs::read(&laid).is_ok_and(|before| before == bytes) {
         return Ok(false);
     }
-    let mark = layout.signed(&actor.name);
-    if mark.exists() {
-        fs::remove_file(&mark).with_context(|| format!("cannot remove {}", mark.display()))?;
-    }
     replace(&place, &bytes)?;
     // Last, so that a run cut off in between starts again.
     replace(&laid, &bytes)?;

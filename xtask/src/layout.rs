@@ -74,11 +74,6 @@ impl Layout {
         self.guests().join("laid").join(format!("{name}.wasm"))
     }
 
-    /// Exists when the finished actor is signed; as old as the signature.
-    pub fn signed(&self, name: &str) -> PathBuf {
-        self.guests().join("signed").join(name)
-    }
-
     /// The Python environment for tools that come from PyPI.
     pub fn venv(&self) -> PathBuf {
         self.target.join("venv")
@@ -87,10 +82,5 @@ impl Layout {
     /// Tools that were compiled from crates.io.
     pub fn tools(&self) -> PathBuf {
         self.target.join("tools")
-    }
-
-    /// The private key that `trellis up` signs and trusts while developing.
-    pub fn development_key(&self) -> PathBuf {
-        self.root.join(".trellis").join("keys").join("account.nk")
     }
 }

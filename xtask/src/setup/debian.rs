@@ -1,11 +1,15 @@
 //! Packages of Debian and the systems made from it.
 
 use std::process::Command;
+use std::sync::Once;
 
 use anyhow::{Context, Result, bail};
 
 use crate::process::{clean, probe, run};
 use crate::progress::say;
+
+/// The package list is refreshed once a run.
+static REFRESHED: Once = Once::new();
 
 /// apt-get, with what it takes to be allowed to install.
 pub struct Apt {
@@ -22,24 +26,28 @@ impl Apt {
         which::which("sudo").ok().map(|_| Self { sudo: true })
     }
 
-    /// Installs `packages`, after refreshing the list of what there is.
+    /// Installs `packages`.
     pub fn install(&self, packages: &[&str]) -> Result<()> {
         let by = if self.sudo { " with sudo" } else { "" };
         say(format_args!(
             "installing from Debian{by}: {}",
             packages.join(" ")
         ));
-        // An old list names versions that the servers no longer have. Its own
-        // failure (one unreachable source among several) may still leave a good list.
+        REFRESHED.call_once(|| self.refresh());
+        run(self
+            .command()
+            .args(["install", "-q", "-y", "--no-install-recommends"])
+            .args(packages))
+    }
+
+    /// An old list names versions that the servers no longer have. A failure (one
+    /// unreachable source among several) may still leave a good list, so it is only told.
+    fn refresh(&self) {
         if let Err(error) = run(self.command().args(["update", "-q"])) {
             say(format_args!(
                 "{error:#}; going on with the package list that is here"
             ));
         }
-        run(self
-            .command()
-            .args(["install", "-q", "-y", "--no-install-recommends"])
-            .args(packages))
     }
 
     fn command(&self) -> Command {

@@ -17,11 +17,13 @@ use crate::progress::say;
 pub const TARGET: &str = "wasm32-wasip2";
 
 /// Debian's Rust for WebAssembly: a compiler, the standard library's sources to
-/// build for the target, and the C library and linker that those need.
-const PACKAGES: [&str; 5] = [
+/// build for the target, the linkers (`wasm-component-ld` comes with rust-web-llvm,
+/// and calls `wasm-ld`), and the C library.
+const PACKAGES: [&str; 6] = [
     "rustc-web",
     "cargo-web",
     "rust-web-src",
+    "rust-web-llvm",
     "lld-19",
     "wasi-libc",
 ];

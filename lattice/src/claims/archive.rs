@@ -275,7 +275,7 @@ fn plain_name(path: &str) -> Result<&str, ArchiveError> {
 /// Writes an archive; the same content makes the same bytes.
 ///
 /// # Errors
-/// When a target isn't `{arch}-{os}`, or is too large.
+/// When there is no binary, a target isn't `{arch}-{os}`, or a binary is too large.
 pub fn write<'a>(
     token: &str,
     binaries: impl IntoIterator<Item = (&'a str, &'a [u8])>,
@@ -283,6 +283,10 @@ pub fn write<'a>(
 ) -> Result<Vec<u8>, ArchiveError> {
     let mut tar = tar::Builder::new(Vec::new());
     append(&mut tar, CLAIMS, 0o644, token.as_bytes())?;
+    let mut binaries = binaries.into_iter().peekable();
+    if binaries.peek().is_none() {
+        return Err(ArchiveError::Empty);
+    }
     for (target, content) in binaries {
         check_target(target)?;
         let name = format!("{target}{BINARY_SUFFIX}");

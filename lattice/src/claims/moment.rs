@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(from_seconds(u64::MAX).year(), 9999);
         assert_eq!(
             both(1_795_222_985, from_seconds(1_795_222_986)),
-            "2026-11-21T00:43:05Z (1 second ago)"
+            "2026-11-21T01:03:05Z (1 second ago)"
         );
     }
 }

@@ -1,6 +1,12 @@
 //! The traffic of a real wasmCloud 1.9.2 lattice, read and written again by our types: each message must
 //! come out as the JSON value it was.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that fails here fails as it should"
+)]
+
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use trellis_lattice::{

@@ -5,7 +5,7 @@
 //! now within the claims' time; then, for a component, does it want a WASI that hosts run, and does it
 //! import no more than it was granted.
 //!
-//! Everything here is work for the processor, for a large component some hundred milliseconds of it: run
+//! Everything here is work for the processor, for a large component tens of milliseconds of it: run
 //! it off an asynchronous reactor.
 
 use std::{fmt, io::Read};

@@ -70,7 +70,7 @@ impl Response {
         };
         // Headers first: the client sees them while the body is written.
         ResponseOutparam::set(out, Ok(response));
-        let written = body.write().map_err(|()| ()).and_then(|stream| {
+        let written = body.write().and_then(|stream| {
             let mut writer = BodyWriter::new(stream);
             match self.body {
                 Body::Bytes(bytes) => writer.write_all(&bytes),

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -15,8 +16,8 @@ use crate::{port, process::Process, wait::until};
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
-    process: Process,
-    _directory: TempDir,
+    directory: TempDir,
+    process: Option<Process>,
 }
 
 impl RedisServer {
@@ -25,22 +26,46 @@ impl RedisServer {
     /// # Errors
     /// There is no `redis-server` (`cargo xtask test` gets one), or it does not answer.
     pub async fn start() -> Result<Self> {
-        let directory = TempDir::new()?;
-        let port = port::free()?;
+        let mut server = Self {
+            port: port::free()?,
+            directory: TempDir::new()?,
+            process: None,
+        };
+        server.resume().await?;
+        Ok(server)
+    }
+
+    /// Ends it at once, as a crash would; what was in it is lost.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub async fn crash(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("redis-server is not running")?;
+        process.signal(Signal::SIGKILL)?;
+        process.ended().await?;
+        Ok(())
+    }
+
+    /// Starts it again on the same port, and waits until it answers.
+    ///
+    /// # Errors
+    /// It does not start or answer.
+    pub async fn resume(&mut self) -> Result<()> {
         let mut command = Command::new("redis-server");
         command
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--save", "", "--appendonly", "no", "--dir"])
-            .arg(directory.path());
-        let process = Process::start("redis-server", directory.path(), command)?;
-        let server = Self {
-            port,
-            process,
-            _directory: directory,
-        };
-        let answer = until("redis-server answers", || server.command("PING"));
-        answer.await.with_context(|| server.process.output())?;
-        Ok(server)
+            .arg(self.directory.path());
+        let process = Process::start("redis-server", self.directory.path(), command)?;
+        self.process = Some(process);
+        let answer = until("redis-server answers", || self.command("PING")).await;
+        answer.with_context(|| {
+            self.process
+                .as_ref()
+                .map(Process::output)
+                .unwrap_or_default()
+        })?;
+        Ok(())
     }
 
     /// Where it is.

@@ -1,1 +1,24 @@
-//! trellis-keyvalue-redis
+//! `wasi:keyvalue` on Redis, for components linked to it.
+//!
+//! - [`config`]: a link's configuration.
+//! - [`keys`]: where a bucket's keys are.
+//! - [`redis_store`]: Redis behind a link.
+//! - [`provider`]: links and calls.
+
+pub mod config;
+pub mod keys;
+pub mod provider;
+pub mod redis_store;
+
+pub use provider::KeyvalueRedis;
+
+/// The provider's name: `builtin:keyvalue-redis`, `trellis provider keyvalue-redis`.
+pub const NAME: &str = "keyvalue-redis";
+
+/// Runs the provider as this process: host data comes on standard input.
+///
+/// # Errors
+/// Why it could not run or did not end well.
+pub async fn run() -> Result<(), trellis_provider::RunError> {
+    trellis_provider::run::<KeyvalueRedis>().await
+}

@@ -9,7 +9,8 @@ use std::{
 use trellis_lattice::{ComponentId, HostId, LatticeName, connect::NatsSettings, provider::HostData};
 use trellis_rpc::{
     Call, CallContext, CallError, Incoming, Operation, Outgoing, Route,
-    codec::{self, Decode, Encode},
+    codec,
+    interface::Function,
     nats::NatsRpc,
     trace::TraceContext,
 };
@@ -161,18 +162,16 @@ impl Component {
         self.route.call(Call { operation, context, params }).await
     }
 
-    /// Calls a function whose parameters (a tuple) and result hold no streams.
+    /// Calls a function whose types Rust knows; see [`trellis_rpc::wire_functions!`].
     ///
     /// # Errors
     /// See [`CallError`]; [`CallError::Malformed`] when the result isn't of the type.
-    pub async fn call_unary<P: Encode, R: Decode>(
+    pub async fn invoke<F: Function>(
         &self,
-        operation: Operation,
-        params: &P,
+        params: &F::Params,
         options: CallOptions,
-    ) -> Result<R, CallError> {
+    ) -> Result<F::Result, CallError> {
         let params = Outgoing::unary(codec::to_bytes(params));
-        let incoming = self.call(operation, params, options).await?;
-        codec::from_bytes(incoming.root).map_err(|error| CallError::Malformed(error.to_string()))
+        F::decode_result(self.call(F::operation().clone(), params, options).await?)
     }
 }

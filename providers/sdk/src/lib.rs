@@ -20,6 +20,13 @@
 //!     name: String,
 //! }
 //!
+//! trellis_rpc::wire_functions! {
+//!     "acme:greeter/greet@1.0.0" {
+//!         /// Greets somebody, and gives the answer.
+//!         Greet = "greet"(String) -> String;
+//!     }
+//! }
+//!
 //! impl Provider for Greeter {
 //!     const NAME: &'static str = "greeter";
 //!     type Config = NoConfig;
@@ -32,8 +39,7 @@
 //!
 //!     async fn receive_link_config_as_source(&self, link: LinkConfig<Greeting>) -> Result<(), LinkError> {
 //!         let component = self.lattice.component(&link.target_id);
-//!         let greet = trellis_rpc::Operation::new("acme:greeter/greet@1.0.0", "greet");
-//!         let answer: Result<String, _> = component.call_unary(greet, &(link.config.name,), Default::default()).await;
+//!         let answer = component.invoke::<Greet>(&link.config.name, Default::default()).await;
 //!         tracing::info!(?answer, "greeted");
 //!         Ok(())
 //!     }
@@ -49,11 +55,13 @@ pub mod config;
 mod control;
 mod error;
 mod host_data;
+pub mod keyvalue;
 mod lattice;
 mod link;
 mod link_table;
 mod links;
 mod logging;
+pub mod messaging;
 mod provider;
 mod run;
 mod secrets;

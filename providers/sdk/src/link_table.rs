@@ -135,7 +135,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_that_comes_before_its_link_waits_for_it() {
         let table = LinkTable::default();
-        let (found, ()) = tokio::join!(table.get(&from("a", None)), async {
+        let context = from("a", None);
+        let (found, ()) = tokio::join!(table.get(&context), async {
             tokio::time::sleep(LINK_WAIT / 2).await;
             table.put(&link("a", "default"), 1);
         });

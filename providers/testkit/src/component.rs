@@ -7,8 +7,8 @@ use futures::future::{BoxFuture, FutureExt as _};
 use trellis_provider::{
     contract::LinkName,
     rpc::{
-        Call, CallError, Handler, IncomingCall, Operation, Outgoing,
-        codec::{self, Decode, Encode},
+        CallError, Handler, IncomingCall, Outgoing,
+        interface::Function,
         nats::{ServeOptions, Serving},
     },
 };
@@ -47,37 +47,35 @@ impl Host {
     ///
     /// # Errors
     /// The call's own.
-    pub async fn call<P: Encode, R: Decode>(
+    pub async fn call<F: Function>(
         &self,
         source: &str,
         provider: &str,
-        operation: Operation,
-        params: &P,
-    ) -> Result<R, CallError> {
-        self.call_over(&LinkName::default(), source, provider, operation, params).await
+        params: &F::Params,
+    ) -> Result<F::Result, CallError>
+    where
+        F::Params: Sync,
+    {
+        self.call_over::<F>(&LinkName::default(), source, provider, params).await
     }
 
     /// Calls a provider as a component would, over a link.
     ///
     /// # Errors
     /// The call's own.
-    pub async fn call_over<P: Encode, R: Decode>(
+    pub async fn call_over<F: Function>(
         &self,
         link: &LinkName,
         source: &str,
         provider: &str,
-        operation: Operation,
-        params: &P,
-    ) -> Result<R, CallError> {
+        params: &F::Params,
+    ) -> Result<F::Result, CallError>
+    where
+        F::Params: Sync,
+    {
         let target = provider
             .parse()
             .map_err(|error| CallError::Failed(format!("the test's provider id: {error}")))?;
-        let call = Call {
-            operation,
-            context: context(source, link),
-            params: Outgoing::unary(codec::to_bytes(params)),
-        };
-        let incoming = self.rpc().route(&target).call(call).await?;
-        codec::from_bytes(incoming.root).map_err(|error| CallError::Malformed(error.to_string()))
+        F::call(&*self.rpc().route(&target), context(source, link), params).await
     }
 }

@@ -3,6 +3,7 @@
 
 mod component;
 mod host;
+pub mod keyvalue;
 mod link;
 mod running;
 

@@ -1,0 +1,147 @@
+//! A link's configuration, over the provider's own as its default. See the README for the table.
+
+use std::time::Duration;
+
+use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo};
+use serde::Deserialize;
+
+/// Where Redis is when nobody says so; 1.x's default.
+const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
+/// 1.x's default.
+const DEFAULT_CONNECTION_TIMEOUT_MS: u64 = 3000;
+/// 1.x's default.
+const DEFAULT_RESPONSE_TIMEOUT_MS: u64 = 1000;
+/// What a timeout may be, in milliseconds.
+const TIMEOUT_BOUNDS_MS: std::ops::RangeInclusive<u64> = 1..=600_000;
+
+/// The configuration of a link (`target_config`), and of the provider.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct RedisConfig {
+    /// `redis://[user[:password]@]host[:port][/database]`, `rediss://` for TLS. May be given as a secret.
+    #[serde(alias = "URL")]
+    url: Option<String>,
+    /// How long connecting may take, in milliseconds.
+    #[serde(alias = "BACKEND_CONNECTION_TIMEOUT_MS")]
+    connection_timeout_ms: Option<u64>,
+    /// How long Redis may take to answer, in milliseconds.
+    #[serde(alias = "BACKEND_RESPONSE_TIMEOUT_MS")]
+    response_timeout_ms: Option<u64>,
+}
+
+/// Where a link's keys are and how long to wait for them. Two links of equal settings share a connection.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Settings {
+    url: String,
+    /// How long connecting may take.
+    pub connection_timeout: Duration,
+    /// How long Redis may take to answer.
+    pub response_timeout: Duration,
+}
+
+/// A field that doesn't fit: its name and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("field `{field}`: {problem}")]
+pub struct SettingsError {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with it; never the URL itself, which may hold a password.
+    pub problem: String,
+}
+
+impl RedisConfig {
+    /// The settings of a link with this configuration, where the provider's own fills what it leaves out.
+    ///
+    /// # Errors
+    /// The URL isn't one, or a timeout is out of bounds.
+    pub fn settings(&self, own: &Self) -> Result<Settings, SettingsError> {
+        let timeout = |field, value: Option<u64>, default| {
+            let value = value.unwrap_or(default);
+            if TIMEOUT_BOUNDS_MS.contains(&value) {
+                return Ok(Duration::from_millis(value));
+            }
+            let problem = format!("{value} is not from 1 to {}", TIMEOUT_BOUNDS_MS.end());
+            Err(SettingsError { field, problem })
+        };
+        let settings = Settings {
+            url: self.url.as_ref().or(own.url.as_ref()).map_or(DEFAULT_URL, |url| url).to_owned(),
+            connection_timeout: timeout(
+                "connection_timeout_ms",
+                self.connection_timeout_ms.or(own.connection_timeout_ms),
+                DEFAULT_CONNECTION_TIMEOUT_MS,
+            )?,
+            response_timeout: timeout(
+                "response_timeout_ms",
+                self.response_timeout_ms.or(own.response_timeout_ms),
+                DEFAULT_RESPONSE_TIMEOUT_MS,
+            )?,
+        };
+        settings.connection()?;
+        Ok(settings)
+    }
+}
+
+impl Settings {
+    /// How the client connects.
+    ///
+    /// # Errors
+    /// The URL isn't one.
+    pub fn connection(&self) -> Result<ConnectionInfo, SettingsError> {
+        let wrong = |problem: &str| SettingsError { field: "url", problem: problem.to_owned() };
+        let info = self.url.as_str().into_connection_info().map_err(|_| {
+            wrong("not a Redis URL: write it like redis://127.0.0.1:6379 or rediss://user:password@host:6380/0")
+        })?;
+        if self.url.contains("protocol=") {
+            return Ok(info);
+        }
+        // With RESP3 the client sees at once that the server is gone, and not only by the next call's failure.
+        let redis: RedisConnectionInfo = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        Ok(info.set_redis_settings(redis))
+    }
+
+    /// Where it is, fit to be shown: without user and password.
+    pub fn shown(&self) -> String {
+        self.connection().map_or_else(|_| "an unusable URL".to_owned(), |info| info.addr().to_string())
+    }
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("redis", &self.shown()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(url: Option<&str>, response_timeout_ms: Option<u64>) -> RedisConfig {
+        RedisConfig { url: url.map(Into::into), connection_timeout_ms: None, response_timeout_ms }
+    }
+
+    #[test]
+    fn a_link_goes_before_the_provider_and_the_provider_before_the_default() {
+        let none = config(None, None);
+        assert_eq!(none.settings(&none).unwrap().shown(), "127.0.0.1:6379");
+        let own = config(Some("redis://own:1"), Some(5));
+        let settings = none.settings(&own).unwrap();
+        assert_eq!((settings.shown().as_str(), settings.response_timeout.as_millis()), ("own:1", 5));
+        assert_eq!(config(Some("redis://link:2"), None).settings(&own).unwrap().shown(), "link:2");
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let settings = config(Some("redis://me:hush@h:7/1"), None).settings(&config(None, None));
+        let settings = settings.unwrap();
+        assert_eq!(settings.shown(), "h:7");
+        assert!(!format!("{settings:?}").contains("hush"));
+        let error = config(Some("http://me:hush@h"), None).settings(&config(None, None)).unwrap_err();
+        assert_eq!(error.field, "url");
+        assert!(!error.to_string().contains("hush"));
+    }
+
+    #[test]
+    fn a_timeout_has_bounds() {
+        let error = config(None, Some(0)).settings(&config(None, None)).unwrap_err();
+        assert_eq!(error.to_string(), "field `response_timeout_ms`: 0 is not from 1 to 600000");
+    }
+}

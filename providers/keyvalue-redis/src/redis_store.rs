@@ -1,0 +1,255 @@
+//! Redis behind one link: a connection that many calls share and that comes back by itself.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use redis::{
+    Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use trellis_provider::keyvalue::{Error, KeyResponse};
+
+use crate::{
+    config::{Settings, SettingsError},
+    keys::{Keys, Reserved},
+};
+
+/// How many keys Redis looks at in one go when keys are listed, and how often for one page that stays empty.
+const SCAN_COUNT: usize = 1000;
+const SCAN_ROUNDS: usize = 16;
+/// How many commands wait for their turn on the connection before the next caller does.
+const QUEUE: usize = 512;
+/// Trying to connect: as often as 1.x, with at most 1.x's wait in between. After that the call fails, and the next one
+/// tries again.
+const CONNECT_RETRIES: usize = 3;
+const CONNECT_RETRY_DELAY: Duration = Duration::from_millis(300);
+
+/// Redis as one or several links see it. Cheap to clone: clones share the connection.
+#[derive(Clone)]
+pub struct RedisStore {
+    connection: ConnectionManager,
+    shown: String,
+    patience: Duration,
+}
+
+impl RedisStore {
+    /// The store with those settings. Connects when it is first asked for something.
+    ///
+    /// # Errors
+    /// The settings can't be used.
+    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        let refused = |error: RedisError| SettingsError {
+            field: "url",
+            problem: format!("not usable: {}", error.category()),
+        };
+        let client = Client::open(settings.connection()?).map_err(refused)?;
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(settings.connection_timeout))
+            .set_response_timeout(Some(settings.response_timeout))
+            .set_number_of_retries(CONNECT_RETRIES)
+            .set_max_delay(CONNECT_RETRY_DELAY)
+            .set_pipeline_buffer_size(QUEUE);
+        Ok(Self {
+            connection: ConnectionManager::new_lazy_with_config(client, config).map_err(refused)?,
+            shown: settings.shown(),
+            // However many attempts fit in: a caller waits for one connection and one answer.
+            patience: settings.connection_timeout + settings.response_timeout,
+        })
+    }
+
+    /// Where it is, without user and password.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Whether Redis answers.
+    ///
+    /// # Errors
+    /// Why it doesn't.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.ask(&redis::cmd("PING"), Effect::None).await
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// As Redis says; the key holds something else than a string.
+    pub async fn get(&self, keys: &Keys, key: &str) -> Result<Option<Bytes>, Error> {
+        let value: Option<Vec<u8>> = self.ask(&Cmd::get(full(keys, key)?), Effect::None).await?;
+        Ok(value.map(Bytes::from))
+    }
+
+    /// Sets the value of a key.
+    ///
+    /// # Errors
+    /// As Redis says.
+    pub async fn set(&self, keys: &Keys, key: &str, value: &[u8]) -> Result<(), Error> {
+        self.ask(&Cmd::set(full(keys, key)?, value), Effect::Same).await
+    }
+
+    /// Deletes a key, whether it is there or not.
+    ///
+    /// # Errors
+    /// As Redis says.
+    pub async fn delete(&self, keys: &Keys, key: &str) -> Result<(), Error> {
+        self.ask(&Cmd::del(full(keys, key)?), Effect::Same).await
+    }
+
+    /// Whether a key is there.
+    ///
+    /// # Errors
+    /// As Redis says.
+    pub async fn exists(&self, keys: &Keys, key: &str) -> Result<bool, Error> {
+        self.ask(&Cmd::exists(full(keys, key)?), Effect::None).await
+    }
+
+    /// Some keys, from a cursor on. A page may be empty and still have a cursor.
+    ///
+    /// # Errors
+    /// As Redis says.
+    pub async fn list(&self, keys: &Keys, cursor: Option<u64>) -> Result<KeyResponse, Error> {
+        let mut cursor = cursor.unwrap_or_default();
+        let mut found = Vec::new();
+        for _ in 0..SCAN_ROUNDS {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor);
+            if let Some(pattern) = keys.pattern() {
+                scan.arg("MATCH").arg(pattern);
+            }
+            scan.arg("COUNT").arg(SCAN_COUNT);
+            let (next, page): (u64, Vec<Vec<u8>>) = self.ask(&scan, Effect::None).await?;
+            found.extend(page.iter().filter_map(|full| keys.own(full)));
+            cursor = next;
+            if cursor == 0 || !found.is_empty() {
+                break;
+            }
+        }
+        Ok(KeyResponse { keys: found, cursor: (cursor != 0).then_some(cursor) })
+    }
+
+    /// Adds to a number, which is 0 where there is none, and gives the sum.
+    ///
+    /// # Errors
+    /// As Redis says; the value is no number, or the sum would not fit.
+    pub async fn increment(&self, keys: &Keys, key: &str, delta: u64) -> Result<u64, Error> {
+        let delta = i64::try_from(delta).map_err(|_| {
+            Error::Other(format!("Redis counts with 64 bits and a sign: {delta} is too much to add"))
+        })?;
+        let sum: i64 = self.ask(&Cmd::incr(full(keys, key)?, delta), Effect::Another).await?;
+        u64::try_from(sum).map_err(|_| {
+            Error::Other(format!("the sum is {sum}, and the interface has no negative numbers"))
+        })
+    }
+
+    /// The values of several keys.
+    ///
+    /// # Errors
+    /// As Redis says.
+    pub async fn get_many(
+        &self,
+        keys: &Keys,
+        wanted: Vec<String>,
+    ) -> Result<Vec<Option<(String, Bytes)>>, Error> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut get = redis::cmd("MGET");
+        for key in &wanted {
+            get.arg(full(keys, key)?);
+        }
+        let values: Vec<Option<Vec<u8>>> = self.ask(&get, Effect::None).await?;
+        let pairs = wanted.into_iter().zip(values);
+        Ok(pairs.map(|(key, value)| Some((key, value?.into()))).collect())
+    }
+
+    /// Sets the values of several keys.
+    ///
+    /// # Errors
+    /// As Redis says.
+    pub async fn set_many(&self, keys: &Keys, pairs: &[(String, Bytes)]) -> Result<(), Error> {
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let mut set = redis::cmd("MSET");
+        for (key, value) in pairs {
+            set.arg(full(keys, key)?).arg(&value[..]);
+        }
+        self.ask(&set, Effect::Same).await
+    }
+
+    /// Deletes several keys.
+    ///
+    /// # Errors
+    /// As Redis says.
+    pub async fn delete_many(&self, keys: &Keys, unwanted: &[String]) -> Result<(), Error> {
+        if unwanted.is_empty() {
+            return Ok(());
+        }
+        let mut delete = redis::cmd("DEL");
+        for key in unwanted {
+            delete.arg(full(keys, key)?);
+        }
+        self.ask(&delete, Effect::Same).await
+    }
+
+    /// Sends a command. One that has no other effect when it is done twice is tried again, once, when the connection
+    /// broke under it.
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd, effect: Effect) -> Result<T, Error> {
+        let asked = async {
+            let mut connection = self.connection.clone();
+            let answer = command.query_async(&mut connection).await;
+            match answer {
+                Err(error) if error.is_unrecoverable_error() && effect != Effect::Another => {
+                    tracing::debug!(redis = self.shown, %error, "trying again");
+                    command.query_async(&mut connection).await
+                }
+                answer => answer,
+            }
+        };
+        match tokio::time::timeout(self.patience, asked).await {
+            Ok(answer) => answer.map_err(|error| self.failed(&error)),
+            Err(_) => {
+                let waited = self.patience.as_millis();
+                Err(Error::Other(format!("Redis at {} did not answer within {waited} ms", self.shown)))
+            }
+        }
+    }
+
+    fn failed(&self, error: &RedisError) -> Error {
+        match error.kind() {
+            ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                tracing::warn!(redis = self.shown, code = error.code(), "Redis denies access");
+                Error::AccessDenied
+            }
+            _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => Error::AccessDenied,
+            _ if error.code() == Some("WRONGTYPE") => {
+                Error::Other("the key holds a Redis value that is not a string".to_owned())
+            }
+            _ => {
+                tracing::debug!(redis = self.shown, %error, "Redis failed");
+                Error::Other(format!("Redis at {}: {error}", self.shown))
+            }
+        }
+    }
+}
+
+/// What doing a command a second time does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// Nothing, and the first time neither.
+    None,
+    /// Nothing more than the first time.
+    Same,
+    /// Something else again.
+    Another,
+}
+
+fn full(keys: &Keys, key: &str) -> Result<String, Error> {
+    keys.full(key).map_err(|Reserved| Error::AccessDenied)
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("redis", &self.shown).finish_non_exhaustive()
+    }
+}

@@ -1,4 +1,30 @@
 //! The host: joins a lattice, answers control requests, fetches and verifies actors, runs them in wasmtime,
 //! supervises provider processes, and resolves links to routes.
+//!
+//! - [`run`], [`HostConfig`]: a host's life.
+//! - `control`: the control interface, one room a noun; `host`: what all its rooms share.
+//! - `store`: the lattice's state in JetStream, written and followed.
+//! - `components`, [`runtime`], [`links`], `routes`: what runs here, and where its calls go.
+//! - `providers`: processes, supervised.
 
+mod components;
+mod config;
+mod control;
+mod credentials;
+mod error;
+mod events;
+mod host;
+mod identity;
+mod image;
 pub mod links;
+mod order;
+mod providers;
+mod routes;
+mod run;
+pub mod runtime;
+mod store;
+
+pub use config::HostConfig;
+pub use error::HostError;
+pub use run::run;
+pub use store::StoreError;

@@ -1,0 +1,106 @@
+//! What a host is started with.
+
+use std::{path::PathBuf, time::Duration};
+
+use trellis_lattice::{LatticeName, connect::NatsSettings, control::Labels};
+
+use crate::runtime::{Limits, RuntimeConfig};
+
+/// Settings of a host. Every field has a default that suits one machine.
+#[derive(Clone)]
+pub struct HostConfig {
+    /// The lattice to join.
+    pub lattice: LatticeName,
+    /// Where NATS is.
+    pub nats: NatsSettings,
+    /// The JetStream domain that holds the lattice's buckets; none: the server's own.
+    pub js_domain: Option<String>,
+    /// The seed of the host's key (`SN…`). None: a new key, so another host id, at every start.
+    pub host_key: Option<String>,
+    /// A name for people. None: one is made up.
+    pub friendly_name: Option<String>,
+    /// The host's labels, beside those of the host program itself (`hostcore.*`).
+    pub labels: Labels,
+    /// Who may sign what this host runs: account keys (`A…`).
+    pub issuers: Vec<String>,
+    /// Run what is not signed, too. For development only.
+    pub allow_unsigned: bool,
+    /// Where compiled actors are kept between starts. Private to the host.
+    pub cache_dir: PathBuf,
+    /// Where provider archives are unpacked. Private to the host.
+    pub data_dir: PathBuf,
+    /// The program that holds the built-in providers; it is started as `PROGRAM provider NAME`.
+    pub builtin_executable: PathBuf,
+    /// The names that `builtin:NAME` may have.
+    pub builtin_providers: Vec<String>,
+    /// The runtime's settings. Its cache folder is [`HostConfig::cache_dir`], whatever it says.
+    pub runtime: RuntimeConfig,
+    /// What a component gets that asks for no limits of its own.
+    pub component_limits: Limits,
+    /// How often the host says that it is alive.
+    pub heartbeat_interval: Duration,
+    /// How often providers are asked for their health.
+    pub health_interval: Duration,
+    /// How long a provider may take to drain before it is killed.
+    pub provider_stop_grace: Duration,
+    /// How long a component's calls may take to end when it is stopped.
+    pub drain_timeout: Duration,
+    /// The log level that providers are given.
+    pub log_level: Option<String>,
+    /// Whether providers log JSON.
+    pub structured_logging: bool,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            lattice: LatticeName::default(),
+            nats: NatsSettings::new("nats://127.0.0.1:4222"),
+            js_domain: None,
+            host_key: None,
+            friendly_name: None,
+            labels: Labels::new(),
+            issuers: Vec::new(),
+            allow_unsigned: false,
+            cache_dir: PathBuf::from(".trellis/cache"),
+            data_dir: PathBuf::from(".trellis/host"),
+            builtin_executable: std::env::current_exe()
+                .unwrap_or_else(|_| PathBuf::from("trellis")),
+            builtin_providers: [
+                "http-server",
+                "keyvalue-nats",
+                "keyvalue-redis",
+                "messaging-nats",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            runtime: RuntimeConfig::default(),
+            component_limits: Limits::default(),
+            heartbeat_interval: Duration::from_secs(30),
+            health_interval: Duration::from_secs(30),
+            provider_stop_grace: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
+            log_level: None,
+            structured_logging: false,
+        }
+    }
+}
+
+impl std::fmt::Debug for HostConfig {
+    /// The host's seed is a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostConfig")
+            .field("lattice", &self.lattice)
+            .field("nats", &self.nats)
+            .field("js_domain", &self.js_domain)
+            .field("host_key", &self.host_key.is_some())
+            .field("friendly_name", &self.friendly_name)
+            .field("labels", &self.labels)
+            .field("issuers", &self.issuers)
+            .field("allow_unsigned", &self.allow_unsigned)
+            .field("cache_dir", &self.cache_dir)
+            .field("data_dir", &self.data_dir)
+            .field("builtin_executable", &self.builtin_executable)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! Why a host can't start or can't go on.
+
+use std::{io, path::PathBuf};
+
+use trellis_lattice::{claims::KeyError, connect::ConnectError};
+
+use crate::{runtime::RuntimeError, store::StoreError};
+
+/// A host that can't start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// NATS can't be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The lattice's buckets can't be had.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The host's seed isn't one.
+    #[error("host key: {0}")]
+    HostKey(KeyError),
+    /// A trusted issuer isn't an account's key.
+    #[error("trusted issuer {text:?}: {source}")]
+    Issuer {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// A label that can't be.
+    #[error("label {0}")]
+    Label(String),
+    /// The runtime can't be made.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// A folder can't be used.
+    #[error("folder {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The control interface can't be served.
+    #[error("NATS: subscribing to the control interface failed: {0}")]
+    Subscribe(#[from] async_nats::SubscribeError),
+    /// The thread that starts providers can't be made.
+    #[error("starting the thread that starts providers failed: {0}")]
+    Thread(io::Error),
+}

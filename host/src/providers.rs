@@ -1,0 +1,224 @@
+//! Provider processes: starting them from what they are referred to by, keeping them running, ending them.
+
+mod delivery;
+mod health;
+mod process;
+mod program;
+mod spawner;
+mod supervisor;
+
+use std::sync::Arc;
+
+use dashmap::{DashMap, Entry};
+use nkeys::XKey;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use trellis_lattice::{
+    ComponentId,
+    control::{Annotations, host::ProviderDescription, provider::StartProvider},
+    event::EventClaims,
+};
+
+pub(crate) use delivery::REPLACED_GRACE;
+pub(crate) use spawner::Spawner;
+
+use crate::{host::Host, image::ImageRef};
+use process::Program;
+
+/// A provider as it runs.
+#[derive(Debug)]
+struct Provider {
+    description: ProviderDescription,
+    /// Names of its configurations.
+    config: Vec<String>,
+    program: Program,
+    claims: Option<EventClaims>,
+    keys: Keys,
+}
+
+/// The curve keys that a 1.x provider gets secrets by.
+#[derive(Default)]
+struct Keys {
+    host_public: String,
+    provider_seed: String,
+    provider_public: Option<String>,
+}
+
+impl std::fmt::Debug for Keys {
+    /// The seed is a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys")
+            .field("provider_public", &self.provider_public)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    fn generate() -> Self {
+        let provider = XKey::new();
+        Self {
+            host_public: XKey::new().public_key(),
+            // A key just made has its seed.
+            provider_seed: provider.seed().unwrap_or_default(),
+            provider_public: Some(provider.public_key()),
+        }
+    }
+}
+
+/// The providers of a host.
+#[derive(Debug, Default)]
+pub(crate) struct Providers {
+    entries: DashMap<ComponentId, Supervised>,
+}
+
+#[derive(Clone, Debug)]
+struct Supervised {
+    description: ProviderDescription,
+    stop: CancellationToken,
+    done: CancellationToken,
+}
+
+/// A request that this host refuses.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProviderError {
+    #[error("provider with that ID is already running")]
+    AlreadyRunning,
+    #[error("provider with that ID is not running")]
+    NotRunning,
+}
+
+impl Providers {
+    /// What runs, or is being started.
+    pub(crate) fn inventory(&self) -> Vec<ProviderDescription> {
+        let mut all: Vec<_> = self
+            .entries
+            .iter()
+            .map(|entry| entry.description.clone())
+            .collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    pub(crate) fn contains(&self, id: &ComponentId) -> bool {
+        self.entries.contains_key(id)
+    }
+
+    /// Takes the place of that id, so that nobody starts it twice.
+    pub(crate) fn reserve(&self, request: &StartProvider) -> Result<Reserved, ProviderError> {
+        let entry = match self.entries.entry(request.provider_id.clone()) {
+            Entry::Occupied(_) => return Err(ProviderError::AlreadyRunning),
+            Entry::Vacant(entry) => entry,
+        };
+        let supervised = Supervised {
+            description: ProviderDescription {
+                id: request.provider_id.clone(),
+                image_ref: Some(request.provider_ref.clone()),
+                name: None,
+                revision: 0,
+                annotations: request.annotations.clone().unwrap_or_else(Annotations::new),
+            },
+            stop: CancellationToken::new(),
+            done: CancellationToken::new(),
+        };
+        entry.insert(supervised.clone());
+        Ok(Reserved {
+            supervised,
+            config: request.config.clone(),
+        })
+    }
+
+    /// Asks a provider to end; the token is cancelled when it has.
+    pub(crate) fn stop(&self, id: &ComponentId) -> Result<CancellationToken, ProviderError> {
+        let entry = self.entries.get(id).ok_or(ProviderError::NotRunning)?;
+        entry.stop.cancel();
+        Ok(entry.done.clone())
+    }
+
+    /// Asks several providers to end and waits for them.
+    pub(crate) async fn stop_all(&self, which: impl Fn(&ComponentId) -> bool) {
+        let ids: Vec<_> = self
+            .entries
+            .iter()
+            .map(|entry| entry.key().clone())
+            .collect();
+        let ending: Vec<_> = ids
+            .iter()
+            .filter(|id| which(id))
+            .filter_map(|id| self.stop(id).ok())
+            .collect();
+        for done in ending {
+            done.cancelled().await;
+        }
+    }
+
+    fn describe(&self, id: &ComponentId, description: ProviderDescription) {
+        if let Some(mut entry) = self.entries.get_mut(id) {
+            entry.description = description;
+        }
+    }
+}
+
+/// A place among the providers; [`Reserved::run`] fills it.
+pub(crate) struct Reserved {
+    supervised: Supervised,
+    config: Vec<String>,
+}
+
+impl Reserved {
+    /// Starts the provider, keeps it running until it is stopped, and gives its place up.
+    pub(crate) async fn run(self, host: Arc<Host>) {
+        let stop = self.supervised.stop.clone();
+        let id = self.supervised.description.id.clone();
+        match self.prepare(&host).await {
+            Ok(provider) => {
+                host.providers.describe(&id, provider.description.clone());
+                supervisor::supervise(&host, &provider, stop).await;
+            }
+            Err(error) => {
+                tracing::error!(provider = %id, error, "the provider can't be started");
+                self.unprepared().tell_start_failed(&host, error).await;
+            }
+        }
+        host.providers.entries.remove(&id);
+        self.supervised.done.cancel();
+    }
+
+    /// The provider without a program, for events.
+    fn unprepared(&self) -> Provider {
+        Provider {
+            description: self.supervised.description.clone(),
+            config: self.config.clone(),
+            program: Program {
+                path: Default::default(),
+                arguments: Vec::new(),
+            },
+            claims: None,
+            keys: Keys::default(),
+        }
+    }
+
+    async fn prepare(&self, host: &Arc<Host>) -> Result<Provider, String> {
+        let mut provider = self.unprepared();
+        let reference = provider.description.image_ref.clone().unwrap_or_default();
+        let prepared = program::prepare(&host.config, &host.policy, &reference)
+            .await
+            .map_err(|error| error.to_string())?;
+        host.wait_for_config(&provider.config)
+            .await
+            .map_err(|error| error.to_string())?;
+        if let Some(token) = &prepared.claims {
+            provider.claims = Some(token.shown(OffsetDateTime::now_utc()));
+            provider.description.revision = token.claims.wascap.revision.unwrap_or_default();
+            host.keep_claims(&token.stored()).await;
+        }
+        provider.description.name = prepared.name;
+        provider.program = prepared.program;
+        // The built-in ones listen to links by their id alone, in one order.
+        if !matches!(ImageRef::parse(&reference), Ok(ImageRef::Builtin(_))) {
+            provider.keys = Keys::generate();
+        }
+        host.keep_reference(&provider.description.id, &reference)
+            .await;
+        Ok(provider)
+    }
+}

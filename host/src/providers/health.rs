@@ -1,0 +1,137 @@
+//! Asking a provider how it is (`wasmcloud-v1.md`, Providers).
+
+use std::time::Duration;
+
+use async_nats::{Client, Request, RequestErrorKind};
+use tokio::{sync::mpsc, time::Instant};
+use trellis_lattice::{from_json, provider::Health};
+
+/// How long a provider may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// How soon a provider that has just been started is asked, at first and then at most.
+const PROBE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// How long a provider may take to answer for the first time before that is a failure.
+const FIRST_ANSWER: Duration = Duration::from_secs(30);
+/// How soon a provider is asked again after it failed for the first time: one lost answer is no illness.
+const CONFIRM: Duration = Duration::from_secs(1);
+/// How many failures in a row make a provider unhealthy.
+const FAILURES: u32 = 2;
+
+/// What there is to tell of a provider's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It answered for the first time: it runs and hears us.
+    Up,
+    /// It became healthy.
+    Passed,
+    /// It became unhealthy, and why.
+    Failed(String),
+    /// As before.
+    Same,
+}
+
+/// Asks a provider for its health until dropped.
+pub(crate) async fn watch(
+    client: Client,
+    subject: String,
+    interval: Duration,
+    news: mpsc::Sender<News>,
+) {
+    let started = Instant::now();
+    let mut record = Record::default();
+    let mut probe = PROBE.0;
+    loop {
+        let answer = ask(&client, subject.clone()).await;
+        let mut up = record.up;
+        if answer.is_ok() && !up {
+            up = true;
+            if news.send(News::Up).await.is_err() {
+                return;
+            }
+        }
+        if !up && started.elapsed() < FIRST_ANSWER {
+            tokio::time::sleep(probe).await;
+            probe = (probe * 2).min(PROBE.1);
+            continue;
+        }
+        record.up = up;
+        let verdict = answer.and_then(|health| match health {
+            Health { healthy: true, .. } => Ok(()),
+            Health { message, .. } => Err(message.unwrap_or_else(|| "unhealthy".to_owned())),
+        });
+        if let Some(told) = record.judge(verdict) {
+            if news.send(told).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(interval).await;
+        } else {
+            tokio::time::sleep(interval.min(CONFIRM)).await;
+        }
+    }
+}
+
+async fn ask(client: &Client, subject: String) -> Result<Health, String> {
+    let request = Request::new().timeout(Some(TIMEOUT));
+    let answer = client
+        .send_request(subject, request)
+        .await
+        .map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders => "it does not listen for health requests".to_owned(),
+            RequestErrorKind::TimedOut => format!("no answer within {} s", TIMEOUT.as_secs()),
+            _ => error.to_string(),
+        })?;
+    from_json("health answer", &answer.payload).map_err(|error| error.to_string())
+}
+
+/// What was told so far.
+#[derive(Default)]
+struct Record {
+    up: bool,
+    healthy: Option<bool>,
+    failures: u32,
+}
+
+impl Record {
+    /// What to tell after an answer; nothing when it isn't sure yet.
+    fn judge(&mut self, verdict: Result<(), String>) -> Option<News> {
+        match verdict {
+            Ok(()) => {
+                self.failures = 0;
+                Some(if self.healthy.replace(true) == Some(true) {
+                    News::Same
+                } else {
+                    News::Passed
+                })
+            }
+            Err(why) => {
+                self.failures = self.failures.saturating_add(1);
+                if self.healthy == Some(false) {
+                    return Some(News::Same);
+                }
+                (self.failures >= FAILURES).then(|| {
+                    self.healthy = Some(false);
+                    News::Failed(why)
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_changes_are_told_and_one_failure_is_none() {
+        let mut record = Record::default();
+        let failed = || Err("x".to_owned());
+        assert_eq!(record.judge(Ok(())), Some(News::Passed));
+        assert_eq!(record.judge(Ok(())), Some(News::Same));
+        assert_eq!(record.judge(failed()), None);
+        assert_eq!(record.judge(Ok(())), Some(News::Same));
+        assert_eq!(record.judge(failed()), None);
+        assert_eq!(record.judge(failed()), Some(News::Failed("x".into())));
+        assert_eq!(record.judge(failed()), Some(News::Same));
+        assert_eq!(record.judge(Ok(())), Some(News::Passed));
+    }
+}

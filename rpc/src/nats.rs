@@ -16,7 +16,8 @@
 //!    empty grant asks the writer to stop. A message counts as its payload and 64 bytes.
 //! 5. A caller that gives up says so on `{server's inbox}.cancel`, or, while it does not know that inbox, to all servers
 //!    of the target on `{lattice}.{target}.trellis.cancel`, with its own inbox as payload.
-//! 6. Who waits long publishes to `{inbox}.probe`: when nobody listens there any more, NATS says so.
+//! 6. Who waits long publishes to `{inbox}.probe` with `{own inbox}.probe` as reply: when nobody listens there any more,
+//!    NATS says so, and when the call has ended there, the peer does.
 //!
 //! With a 1.x peer, which neither sends nor minds these headers, the contract's five messages are spoken instead:
 //! handshake, parameters with an empty end, results with an empty end, channels without windows or numbers.
@@ -53,6 +54,9 @@ pub struct NatsOptions {
     pub plain_buffer_bytes: usize,
     /// The most that the parameters or the results of a call may have, without streams. Default: 64 MiB.
     pub max_message_bytes: usize,
+    /// After so long without a word from a Trellis peer that something is due from, it is asked for a sign of life.
+    /// Default: 5 s.
+    pub probe_interval: Duration,
 }
 
 impl Default for NatsOptions {
@@ -62,6 +66,7 @@ impl Default for NatsOptions {
             window_bytes: 256 << 10,
             plain_buffer_bytes: 8 << 20,
             max_message_bytes: 64 << 20,
+            probe_interval: Duration::from_secs(5),
         }
     }
 }

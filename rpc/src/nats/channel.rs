@@ -17,8 +17,8 @@ use crate::{
     error::CallError,
 };
 
-/// After so long without a word, the other side is asked for a sign of life.
-const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+/// A 1.x peer may not hear a probe although it is well; after so long without a word it is given up.
+const PLAIN_PATIENCE: Duration = Duration::from_secs(300);
 /// A message's headers among its bytes.
 const HEADER_ROOM: usize = 128;
 
@@ -122,10 +122,20 @@ impl Peer {
         event: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
         tokio::pin!(event);
+        let patience = match self.dialect {
+            Dialect::Trellis { .. } => self.connection.options.probe_interval,
+            Dialect::Plain => PLAIN_PATIENCE,
+        };
         loop {
-            match tokio::time::timeout(PROBE_INTERVAL, &mut event).await {
+            match tokio::time::timeout(patience, &mut event).await {
                 Ok(result) => return result,
-                Err(_) => self.probe().await?,
+                Err(_) if self.dialect.is_trellis() => self.probe().await?,
+                Err(_) => {
+                    let seconds = PLAIN_PATIENCE.as_secs();
+                    return Err(CallError::Transport(format!(
+                        "nothing came from the other side for {seconds} s"
+                    )));
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     ops::Deref,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -26,6 +26,7 @@ use trellis_lattice::subject::Subjects;
 use super::{
     NatsOptions,
     exchange::{Bounds, Exchange, Receives},
+    headers,
 };
 use crate::error::CallError;
 
@@ -49,7 +50,6 @@ pub(super) struct Connection {
 /// The tasks behind the inbox. They end with the last clone of the connection.
 #[derive(Debug)]
 struct Inbox {
-    notices: mpsc::Sender<Notice>,
     _tasks: JoinSet<()>,
 }
 
@@ -69,6 +69,8 @@ struct Table {
     next: AtomicU64,
     exchanges: Mutex<HashMap<u64, Arc<Exchange>>>,
     closed: AtomicBool,
+    /// What is sent from where nothing can wait; there once the inbox is.
+    notices: OnceLock<mpsc::Sender<Notice>>,
 }
 
 /// The connection's state at a moment.
@@ -107,6 +109,7 @@ impl Connection {
             next: AtomicU64::new(1),
             exchanges: Mutex::default(),
             closed: AtomicBool::new(false),
+            notices: OnceLock::new(),
         };
         Self {
             client,
@@ -205,18 +208,11 @@ impl Connection {
 
     /// Publishes later, from where nothing can wait. Best effort.
     pub(super) fn notify(&self, subject: Subject, headers: Option<HeaderMap>, payload: Bytes) {
-        if let Some(inbox) = self.inbox.get()
-            && inbox
-                .notices
-                .try_send(Notice {
-                    subject,
-                    headers,
-                    payload,
-                })
-                .is_err()
-        {
-            tracing::debug!("a notice to a peer was left out: too many at once");
-        }
+        self.table.notify(Notice {
+            subject,
+            headers,
+            payload,
+        });
     }
 
     async fn subscribe(&self) -> Result<Inbox, CallError> {
@@ -230,10 +226,8 @@ impl Connection {
         let mut tasks = JoinSet::new();
         tasks.spawn(receive(subscriber, self.table.clone(), self.client.clone()));
         tasks.spawn(send_notices(pending, self.client.clone()));
-        Ok(Inbox {
-            notices,
-            _tasks: tasks,
-        })
+        _ = self.table.notices.set(notices);
+        Ok(Inbox { _tasks: tasks })
     }
 }
 
@@ -292,7 +286,30 @@ impl Table {
         let exchange = self.lock().get(&id).cloned();
         match exchange {
             Some(exchange) => exchange.deliver(rest, message),
-            None => tracing::trace!(%subject, "a message for a call that has ended"),
+            None => self.answer_for_the_dead(rest, message),
+        }
+    }
+
+    /// Whoever still waits for something from a call that has ended here is told so.
+    fn answer_for_the_dead(&self, rest: &str, message: Message) {
+        if let Some(reply) = message.reply
+            && rest == "probe"
+        {
+            let ended = CallError::Transport("the call has ended on the other side".to_owned());
+            let headers = Some(headers::of_error(&ended));
+            self.notify(Notice {
+                subject: reply,
+                headers,
+                payload: Bytes::from(ended.to_string()),
+            });
+        }
+    }
+
+    fn notify(&self, notice: Notice) {
+        if let Some(notices) = self.notices.get()
+            && notices.try_send(notice).is_err()
+        {
+            tracing::debug!("a notice to a peer was left out: too many at once");
         }
     }
 

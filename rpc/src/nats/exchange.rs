@@ -182,11 +182,17 @@ impl Exchange {
                     cancelled.cancel();
                 }
             }
-            // An answer to a probe says that nobody listens any more; a probe itself needs no answer.
-            ("probe", None) if message.status.is_some() => {
-                self.fail(CallError::Transport(
-                    "the other side of the call is gone".to_owned(),
-                ));
+            // A probe itself needs no answer: that nobody denies it is one.
+            ("probe", None) => {
+                if message.status.is_some() {
+                    self.fail(CallError::Transport(
+                        "the other side of the call is gone".to_owned(),
+                    ));
+                } else if let Some(error) =
+                    headers::error(message.headers.as_ref(), &message.payload)
+                {
+                    self.fail(error);
+                }
             }
             _ => {}
         }

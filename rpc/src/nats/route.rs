@@ -120,7 +120,7 @@ impl NatsRoute {
             connection: self.connection.clone(),
             cancel: self.cancel.clone(),
             peer: OnceLock::new(),
-            answered: OnceLock::new(),
+            whole: false,
             sending: OnceLock::new(),
         };
         let inbox = guard.opened.inbox.clone();
@@ -133,7 +133,7 @@ impl NatsRoute {
     /// Waits for the results, answering handshakes on the way.
     async fn collect(
         &self,
-        guard: UnderWay,
+        mut guard: UnderWay,
         rest: Bytes,
         channels: Vec<(Path, ByteStream)>,
         operation: &Operation,
@@ -154,7 +154,7 @@ impl NatsRoute {
                 RootEvent::Reply(message) => {
                     self.check(&message)?;
                     let Some(inbox) = message.reply.clone() else {
-                        _ = guard.answered.set(());
+                        guard.whole = true;
                         return Ok(Incoming {
                             root: message.payload,
                             channels: Channels::none(),
@@ -168,14 +168,12 @@ impl NatsRoute {
                         dialect,
                         sends: Receives::Params.token(),
                     });
-                    match headers::total(message.headers.as_ref()) {
-                        Some(total) => root.begin(total, message.payload)?,
-                        // A handshake: whatever is left to send can go to that server now.
-                        None => {
-                            if let Some((rest, channels)) = to_send.take() {
-                                guard.send(peer.clone(), rest, channels);
-                            }
-                        }
+                    // Whatever is left to send can go to that server now.
+                    if let Some((rest, channels)) = to_send.take() {
+                        guard.send(peer.clone(), rest, channels);
+                    }
+                    if let Some(total) = headers::total(message.headers.as_ref()) {
+                        root.begin(total, message.payload)?;
                     }
                 }
                 RootEvent::Chunk(message) => {
@@ -194,7 +192,6 @@ impl NatsRoute {
                 }
             }
             if root.complete {
-                _ = guard.answered.set(());
                 let bytes = root.take();
                 return Ok(Incoming {
                     root: bytes,
@@ -258,7 +255,8 @@ struct UnderWay {
     cancel: Subject,
     /// The server that took the call, once it said so.
     peer: OnceLock<Peer>,
-    answered: OnceLock<()>,
+    /// The results came whole, and nothing after them.
+    whole: bool,
     /// Sends what did not fit the first message.
     sending: OnceLock<AbortOnDropHandle<()>>,
 }
@@ -298,6 +296,8 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         match self.peer.get() {
+            // Whole results are the callee's last word.
+            _ if self.whole => {}
             Some(peer) if peer.dialect.is_trellis() => {
                 self.connection.notify(
                     Subject::from(format!("{}.cancel", peer.inbox)),
@@ -307,7 +307,6 @@ impl Drop for UnderWay {
             }
             // A 1.x callee can't be told.
             Some(_) => {}
-            None if self.answered.get().is_some() => {}
             None => {
                 let inbox = Bytes::copy_from_slice(self.opened.inbox.as_bytes());
                 self.connection.notify(self.cancel.clone(), None, inbox);

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::layout::Layout;
-use crate::process::{clean, path_first, run};
+use crate::process::{clean, run, with_programs};
 use crate::{build, guests, setup};
 
 #[derive(Args)]
@@ -25,9 +25,7 @@ impl Bench {
         build::binary(layout, "trellis-bench")?;
         let mut bench = clean(layout.binary("trellis-bench"));
         bench.current_dir(layout.root()).args(&self.args);
-        if let Some(folder) = nats_server.parent() {
-            path_first(&mut bench, folder)?;
-        }
+        with_programs(&mut bench, layout, &nats_server)?;
         run(&mut bench)
     }
 }

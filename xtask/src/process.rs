@@ -59,6 +59,18 @@ pub fn probe(command: &mut Command) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Lets the command, and what it starts, find the lattice's programs: the
+/// nats-server that was found, also by name, and the binary that was built.
+pub fn with_programs(command: &mut Command, layout: &Layout, nats_server: &Path) -> Result<()> {
+    command
+        .env("TRELLIS_NATS_SERVER", nats_server)
+        .env("TRELLIS_BIN", layout.binary("trellis"));
+    match nats_server.parent() {
+        Some(folder) => path_first(command, folder),
+        None => Ok(()),
+    }
+}
+
 /// Puts `folder` first on the command's PATH.
 pub fn path_first(command: &mut Command, folder: &Path) -> Result<()> {
     let mut folders = vec![folder.to_owned()];

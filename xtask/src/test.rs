@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::layout::Layout;
-use crate::process::{cargo, clean, path_first, probe, run};
+use crate::process::{cargo, clean, probe, run, with_programs};
 use crate::progress::{Steps, say};
 use crate::{build, guests, setup};
 
@@ -92,9 +92,7 @@ fn clippy(layout: &Layout) -> Result<()> {
 /// Unit tests, end-to-end tests and the examples in the documentation.
 fn tests(layout: &Layout, nats_server: &Path, args: &[&str]) -> Result<()> {
     let mut command = cargo(layout);
-    if let Some(folder) = nats_server.parent() {
-        path_first(&mut command, folder)?;
-    }
+    with_programs(&mut command, layout, nats_server)?;
     run(command
         .args(["test", "--release", "--workspace"])
         .args(args))

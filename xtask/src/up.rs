@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::layout::Layout;
-use crate::process::{clean, path_first};
+use crate::process::{clean, with_programs};
 use crate::progress::say;
 use crate::{build, guests, setup, sign};
 
@@ -42,9 +42,7 @@ impl Up {
             .arg("--app")
             .arg(&self.app)
             .args(&self.args);
-        if let Some(folder) = nats_server.parent() {
-            path_first(&mut up, folder)?;
-        }
+        with_programs(&mut up, layout, &nats_server)?;
         say(format_args!(
             "starting trellis up --app {}",
             self.app.display()

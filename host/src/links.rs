@@ -47,11 +47,16 @@ impl Slot {
     /// # Errors
     /// [`CallError::MissingLink`], which names the link that should be put.
     pub fn get(&self) -> Result<Arc<Filled>, CallError> {
-        self.filled.load_full().ok_or_else(|| CallError::MissingLink {
-            source_id: self.key.source_id.to_string(),
-            link_name: self.key.link_name.to_string(),
-            interface: format!("{}:{}/{}", self.key.namespace, self.key.package, self.key.interface),
-        })
+        self.filled
+            .load_full()
+            .ok_or_else(|| CallError::MissingLink {
+                source_id: self.key.source_id.to_string(),
+                link_name: self.key.link_name.to_string(),
+                interface: format!(
+                    "{}:{}/{}",
+                    self.key.namespace, self.key.package, self.key.interface
+                ),
+            })
     }
 
     /// What the slot is for.
@@ -75,14 +80,22 @@ pub struct LinkTable {
 impl LinkTable {
     /// An empty table.
     pub fn new(routes: Arc<dyn Routes>) -> Self {
-        Self { slots: DashMap::new(), routes }
+        Self {
+            slots: DashMap::new(),
+            routes,
+        }
     }
 
     /// The slot for an import; the same one whenever it is asked for, filled or not.
     pub fn slot(&self, key: &SlotKey) -> Arc<Slot> {
         self.slots
             .entry(key.clone())
-            .or_insert_with(|| Arc::new(Slot { key: key.clone(), filled: ArcSwapOption::empty() }))
+            .or_insert_with(|| {
+                Arc::new(Slot {
+                    key: key.clone(),
+                    filled: ArcSwapOption::empty(),
+                })
+            })
             .clone()
     }
 
@@ -108,7 +121,11 @@ impl LinkTable {
         }
         for (key, target) in wanted {
             let slot = self.slot(&key);
-            let unchanged = slot.filled.load().as_ref().is_some_and(|filled| filled.target == target);
+            let unchanged = slot
+                .filled
+                .load()
+                .as_ref()
+                .is_some_and(|filled| filled.target == target);
             if !unchanged {
                 let route = self.routes.route(&target);
                 slot.filled.store(Some(Arc::new(Filled { target, route })));
@@ -119,6 +136,8 @@ impl LinkTable {
 
 impl std::fmt::Debug for LinkTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LinkTable").field("slots", &self.slots.len()).finish_non_exhaustive()
+        f.debug_struct("LinkTable")
+            .field("slots", &self.slots.len())
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,386 @@
+//! A running actor: a module with an id, limits, configuration and links. It answers calls.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use trellis_lattice::{ComponentId, LinkName};
+use trellis_rpc::{CallError, Handler, IncomingCall, Outgoing};
+
+use super::{
+    ActorOptions, Description, Limits, Module, Runtime, StartError,
+    dynamic::handles::Released,
+    failure::millis,
+    gate::{Gate, Place},
+    interface::Typed,
+    module::Answers,
+    scope::Scope,
+    serve,
+    ticker::Running,
+};
+use crate::links::{LinkTable, Slot, SlotKey};
+
+/// How long a call may wait for a place among all the host's calls, once it has one among its actor's.
+const POOL_WAIT: Duration = Duration::from_secs(5);
+
+/// A running actor.
+pub struct Actor {
+    pub(super) shared: Arc<Shared>,
+    gate: Arc<Gate>,
+    pub(super) owners: serve::owners::Owners,
+    /// What goes on after a call was answered: bodies being streamed, owners being told of dropped resources.
+    tasks: TaskTracker,
+    stopped: CancellationToken,
+}
+
+/// What every call of an actor needs.
+pub(super) struct Shared {
+    pub(super) id: ComponentId,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) module: Arc<Module>,
+    pub(super) limits: Limits,
+    pub(super) config: ArcSwap<BTreeMap<String, String>>,
+    pub(super) links: Arc<LinkTable>,
+    /// Where imports lead: first the typed ones ([`Typed`]), then the module's dynamic ones in their order.
+    pub(super) slots: Vec<Arc<Slot>>,
+    pub(super) counters: Counts,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    calls: AtomicU64,
+    failed: AtomicU64,
+    traps: AtomicU64,
+    in_flight: AtomicUsize,
+}
+
+/// What an actor has done since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Calls that were begun, those that found no place among them.
+    pub calls: u64,
+    /// Calls that ended with an error.
+    pub failed: u64,
+    /// Instances that trapped or were ended at their deadline.
+    pub traps: u64,
+    /// Calls that run now.
+    pub in_flight: usize,
+    /// Calls that wait for a place.
+    pub waiting: usize,
+}
+
+impl Counts {
+    pub(super) fn trapped(&self) {
+        self.traps.fetch_add(1, Relaxed);
+    }
+}
+
+/// A call's right to run, for as long as its instance lives: a place among its actor's calls, one in the pool, and the
+/// clock that ends it.
+pub(super) struct Turn {
+    shared: Arc<Shared>,
+    _place: Place,
+    _pooled: OwnedSemaphorePermit,
+    _clock: Running,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.shared.counters.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Actor {
+    /// Starts an actor. Nothing runs until the first call; its links may come and go meanwhile.
+    ///
+    /// # Errors
+    /// [`StartError`]: options that cannot be.
+    pub fn start(
+        runtime: &Arc<Runtime>,
+        module: &Arc<Module>,
+        options: ActorOptions,
+    ) -> Result<Arc<Self>, StartError> {
+        check(runtime, &options)?;
+        let ActorOptions {
+            id,
+            max_instances,
+            limits,
+            config,
+            links,
+        } = options;
+        let gate = Gate::new(max_instances as usize, limits.queue);
+        let owners = serve::owners::Owners::new(limits.resource_owners, limits.resource_idle);
+        let slots = slots(&id, module, &links);
+        let shared = Arc::new(Shared {
+            id,
+            runtime: runtime.clone(),
+            module: module.clone(),
+            limits,
+            config: ArcSwap::from_pointee(config),
+            links,
+            slots,
+            counters: Counts::default(),
+        });
+        Ok(Arc::new(Self {
+            shared,
+            gate,
+            owners,
+            tasks: TaskTracker::new(),
+            stopped: CancellationToken::new(),
+        }))
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &ComponentId {
+        &self.shared.id
+    }
+
+    /// The module that it runs.
+    pub fn module(&self) -> &Arc<Module> {
+        &self.shared.module
+    }
+
+    /// What it exports and imports.
+    pub fn describe(&self) -> Description {
+        self.shared.module.describe()
+    }
+
+    /// Changes how many calls may run at once. Those that run go on; 0 lets no new one in.
+    pub fn set_max_instances(&self, max_instances: u32) {
+        self.gate.resize(max_instances as usize);
+    }
+
+    /// How many calls may run at once.
+    pub fn max_instances(&self) -> usize {
+        self.gate.limit()
+    }
+
+    /// Changes what it reads by `wasi:config`, from the next read on.
+    pub fn set_config(&self, config: BTreeMap<String, String>) {
+        self.shared.config.store(Arc::new(config));
+    }
+
+    /// How many calls run now.
+    pub fn in_flight(&self) -> usize {
+        self.shared.counters.in_flight.load(Relaxed)
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> Counters {
+        let counts = &self.shared.counters;
+        Counters {
+            calls: counts.calls.load(Relaxed),
+            failed: counts.failed.load(Relaxed),
+            traps: counts.traps.load(Relaxed),
+            in_flight: self.in_flight(),
+            waiting: self.gate.waiting(),
+        }
+    }
+
+    /// Ends it: calls that run may finish until `grace` is over, then they are cut off. Dropping it cuts them off at once.
+    pub async fn stop(&self, grace: Duration) {
+        self.tasks.close();
+        if tokio::time::timeout(grace, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            let in_flight = self.in_flight();
+            tracing::warn!(actor = %self.shared.id, in_flight, "cutting off calls that did not end in time");
+        }
+        self.stopped.cancel();
+        self.owners.clear();
+        self.tasks.wait().await;
+    }
+
+    /// Waits for the right to run.
+    pub(super) async fn turn(&self) -> Result<Turn, CallError> {
+        let shared = &self.shared;
+        let place = self.gate.enter().await.map_err(|full| {
+            CallError::Overloaded(format!(
+                "actor {:?} runs {} calls, and {} wait: raise its max instances, or its queue",
+                shared.id,
+                self.gate.limit(),
+                full.waiting
+            ))
+        })?;
+        let places = &shared.runtime.places;
+        let pooled = match places.clone().try_acquire_owned() {
+            Ok(pooled) => pooled,
+            // Bounded, as actors that call each other could otherwise wait for places that they hold themselves.
+            Err(_) => match tokio::time::timeout(POOL_WAIT, places.clone().acquire_owned()).await {
+                Ok(Ok(pooled)) => pooled,
+                _ => {
+                    let calls = shared.runtime.config().max_calls;
+                    return Err(CallError::Overloaded(format!(
+                        "this host runs {calls} calls already: raise its max_calls"
+                    )));
+                }
+            },
+        };
+        shared.counters.in_flight.fetch_add(1, Relaxed);
+        Ok(Turn {
+            shared: shared.clone(),
+            _place: place,
+            _pooled: pooled,
+            _clock: shared.runtime.ticker.running(),
+        })
+    }
+
+    /// Goes on with work after its call was answered, until it is done or the actor is stopped.
+    pub(super) fn go_on(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stopped = self.stopped.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = stopped.cancelled() => {}
+            }
+        });
+    }
+
+    /// Tells the owners of remote resources that those are no longer used here.
+    pub(super) fn release(&self, released: Vec<Released>) {
+        if !released.is_empty() {
+            self.go_on(serve::owners::tell(self.shared.clone(), released));
+        }
+    }
+
+    async fn answer(self: Arc<Self>, call: IncomingCall) -> Result<Outgoing, CallError> {
+        let started = Instant::now();
+        let longest = started + self.shared.limits.call_deadline;
+        let deadline = call
+            .context
+            .deadline
+            .map_or(longest, |deadline| deadline.min(longest));
+        let cancelled = call.cancelled.clone();
+        let stopped = self.stopped.clone();
+        tokio::select! {
+            biased;
+            result = tokio::time::timeout_at(deadline.into(), self.run(call, deadline, started)) => result.unwrap_or_else(|_| {
+                Err(CallError::DeadlineExceeded { after_ms: millis(started.elapsed()) })
+            }),
+            () = cancelled.cancelled() => Err(CallError::Cancelled),
+            () = stopped.cancelled() => Err(CallError::Overloaded("the actor is being stopped".into())),
+        }
+    }
+
+    async fn run(
+        self: Arc<Self>,
+        call: IncomingCall,
+        deadline: Instant,
+        started: Instant,
+    ) -> Result<Outgoing, CallError> {
+        let Some(answers) = self.shared.module.find(&call.operation) else {
+            return Err(CallError::UnknownFunction {
+                target: self.shared.id.to_string(),
+                operation: call.operation.to_string(),
+            });
+        };
+        let scope = Scope::new(self.shared.clone(), deadline, call.context.trace);
+        match answers {
+            Answers::Http(proxy) => serve::http::handle(self, proxy, scope, call, started).await,
+            Answers::Messaging(index) => {
+                serve::messaging::handle(&self, index, scope, call, started).await
+            }
+            Answers::Dynamic(export) if export.function.carries_exported => {
+                serve::owners::handle(&self, &export, scope, call, started).await
+            }
+            Answers::Dynamic(export) => {
+                serve::dynamic::handle(&self, &export, scope, call, started).await
+            }
+            Answers::Drop => serve::owners::drop_resource(&self, scope, call).await,
+        }
+    }
+}
+
+impl Handler for Actor {
+    fn handle(
+        self: Arc<Self>,
+        call: IncomingCall,
+    ) -> BoxFuture<'static, Result<Outgoing, CallError>> {
+        Box::pin(async move {
+            let shared = self.shared.clone();
+            shared.counters.calls.fetch_add(1, Relaxed);
+            let result = self.answer(call).await;
+            if result.is_err() {
+                shared.counters.failed.fetch_add(1, Relaxed);
+            }
+            result
+        })
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.stopped.cancel();
+    }
+}
+
+impl std::fmt::Debug for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Actor")
+            .field("id", &self.shared.id)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+fn check(runtime: &Runtime, options: &ActorOptions) -> Result<(), StartError> {
+    let id = options.id.to_string();
+    if options.max_instances == 0 {
+        return Err(StartError::NoInstances { id });
+    }
+    let (asked, most) = (
+        options.limits.memory_bytes,
+        runtime.config().max_memory_bytes,
+    );
+    if asked == 0 || asked > most {
+        let limit = "memory_bytes";
+        return Err(StartError::Limit {
+            id,
+            limit,
+            asked: asked.to_string(),
+            granted: format!("1 to {most}"),
+        });
+    }
+    if options.limits.call_deadline.is_zero() {
+        let limit = "call_deadline";
+        return Err(StartError::Limit {
+            id,
+            limit,
+            asked: "0".into(),
+            granted: "more than nothing".into(),
+        });
+    }
+    Ok(())
+}
+
+/// A slot for every import that goes over a link, in their order. The typed ones come first whether the module has them
+/// or not, so that each has its place.
+fn slots(id: &ComponentId, module: &Module, links: &LinkTable) -> Vec<Arc<Slot>> {
+    let key = |(namespace, package, interface): (&str, &str, &str)| SlotKey {
+        source_id: id.clone(),
+        link_name: LinkName::default(),
+        namespace: namespace.to_owned(),
+        package: package.to_owned(),
+        interface: interface.to_owned(),
+    };
+    let typed = Typed::ALL.iter().map(|typed| key(typed.link_parts()));
+    let dynamic = module.dynamic.iter().map(|import| {
+        let interface = &import.interface;
+        key((
+            &interface.namespace,
+            &interface.package,
+            &interface.interface,
+        ))
+    });
+    typed.chain(dynamic).map(|key| links.slot(&key)).collect()
+}

@@ -1,0 +1,134 @@
+//! Compiled actors on disk, so that a host starts them without compiling again.
+//!
+//! A compiled actor is native code that runs with the host's rights, so an entry is used only when this host (or another
+//! of the same user with the same folder) wrote it: every entry carries an HMAC-SHA-256 under a key that lies beside it,
+//! readable by its owner alone. What fails the check is compiled again and overwritten, never run.
+
+mod entry;
+mod folder;
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use wasmtime::{Engine, component::Component};
+
+use super::error::RuntimeError;
+use entry::Refused;
+
+/// SHA-256 of a component's bytes.
+pub(super) type ContentHash = [u8; 32];
+
+/// The cache of one engine.
+pub(super) struct Cache {
+    folder: PathBuf,
+    key: [u8; 32],
+    limit_bytes: u64,
+    /// What the compiled code depends on beside the component: wasmtime's version, settings, CPU features.
+    engine_hash: u64,
+}
+
+impl Cache {
+    /// Opens the folder, making it when it is not there.
+    ///
+    /// # Errors
+    /// When it is open to other users or cannot be written; the error says what to do.
+    pub(super) fn open(
+        folder: &Path,
+        limit_bytes: u64,
+        engine: &Engine,
+    ) -> Result<Self, RuntimeError> {
+        folder::prepare(folder)?;
+        let key = folder::key(folder)?;
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        let cache = Self {
+            folder: folder.to_owned(),
+            key,
+            limit_bytes,
+            engine_hash: hasher.finish(),
+        };
+        cache.evict();
+        Ok(cache)
+    }
+
+    /// The compiled component, if it is there and ours.
+    pub(super) fn get(&self, engine: &Engine, hash: &ContentHash) -> Option<Component> {
+        let path = self.path(hash);
+        let code = match entry::read(&path, &self.key, &self.bound_to(hash)) {
+            Ok(code) => code,
+            Err(Refused::NotThere) => return None,
+            Err(Refused::Untrusted(why)) => {
+                tracing::warn!(file = %path.display(), why, "ignoring a compiled actor that this host did not write, compiling again");
+                return None;
+            }
+            Err(Refused::Io(error)) => {
+                tracing::warn!(file = %path.display(), %error, "cannot read a compiled actor, compiling again");
+                return None;
+            }
+        };
+        // SAFETY: `code` is exactly what `Component::serialize` gave an engine with this compatibility hash in a process that
+        // holds our key: its MAC, which covers these bytes and that hash, was just checked on the very bytes used here.
+        match unsafe { Component::deserialize(engine, code.bytes()) } {
+            Ok(component) => {
+                self.touch(&path);
+                Some(component)
+            }
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "a compiled actor does not fit this engine, compiling again");
+                None
+            }
+        }
+    }
+
+    /// Keeps a compiled component. Failing to is no error for who wants to run it: it is logged.
+    pub(super) fn put(&self, hash: &ContentHash, component: &Component) {
+        let path = self.path(hash);
+        let written = component
+            .serialize()
+            .map_err(|error| std::io::Error::other(error.to_string()))
+            .and_then(|code| entry::write(&path, &self.key, &self.bound_to(hash), &code));
+        match written {
+            Ok(()) => self.evict(),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "cannot keep a compiled actor")
+            }
+        }
+    }
+
+    fn path(&self, hash: &ContentHash) -> PathBuf {
+        let name = data_encoding::HEXLOWER.encode(hash);
+        self.folder.join(format!(
+            "{name}-{:016x}.{}",
+            self.engine_hash,
+            entry::EXTENSION
+        ))
+    }
+
+    /// What an entry's MAC covers beside its content, so that one cannot stand in for another.
+    fn bound_to(&self, hash: &ContentHash) -> [u8; 40] {
+        let mut bound = [0; 40];
+        bound[..32].copy_from_slice(hash);
+        bound[32..].copy_from_slice(&self.engine_hash.to_le_bytes());
+        bound
+    }
+
+    /// Marks an entry as used; what is not used goes first when the folder is full.
+    fn touch(&self, path: &Path) {
+        let touched = std::fs::File::options()
+            .append(true)
+            .open(path)
+            .and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(error) = touched {
+            tracing::debug!(file = %path.display(), %error, "cannot mark a compiled actor as used");
+        }
+    }
+
+    fn evict(&self) {
+        if let Err(error) = folder::evict(&self.folder, self.limit_bytes) {
+            tracing::warn!(folder = %self.folder.display(), %error, "cannot tidy the cache of compiled actors");
+        }
+    }
+}

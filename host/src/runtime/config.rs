@@ -1,0 +1,86 @@
+//! What a runtime and its actors may use.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use trellis_lattice::ComponentId;
+
+use crate::links::LinkTable;
+
+/// Settings of a [`Runtime`](super::Runtime), one for each host.
+#[derive(Clone, Debug)]
+pub struct RuntimeConfig {
+    /// Where compiled actors are kept between starts: a folder of this user alone (mode 0700, made when it is not
+    /// there). `None` compiles at every load.
+    pub cache_dir: Option<PathBuf>,
+    /// How many bytes that folder may hold; the entries not used for longest go first.
+    pub cache_bytes: u64,
+    /// How many calls may run at once, all actors together. Each takes a stack and at least one memory slot of address
+    /// space.
+    pub max_calls: u32,
+    /// The most memory that any actor's [`Limits::memory_bytes`] may grant.
+    pub max_memory_bytes: usize,
+    /// The largest component that is loaded, in bytes.
+    pub max_component_bytes: usize,
+    /// How often running actors are interrupted to let others run and to look at their deadline.
+    pub tick: Duration,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            cache_bytes: 2 << 30,
+            max_calls: 1000,
+            max_memory_bytes: 1 << 30,
+            max_component_bytes: 64 << 20,
+            tick: Duration::from_millis(10),
+        }
+    }
+}
+
+/// What one actor may use. Each call has an instance of its own, so these are for each call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory, all memories of an instance together.
+    pub memory_bytes: usize,
+    /// How long a call may take when its caller names no earlier deadline. Streaming a body may take longer, see
+    /// [`Limits::stream_deadline`].
+    pub call_deadline: Duration,
+    /// How long a call may go on streaming a response after its head was sent. Computing, as opposed to waiting for
+    /// the other side, is bounded by [`Limits::call_deadline`] all the same.
+    pub stream_deadline: Duration,
+    /// How many calls may wait while [`ActorOptions::max_instances`] run; one more is refused at once.
+    pub queue: usize,
+    /// How many instances that hold resources for callers may live at once, and how many resources each may hold.
+    pub resource_owners: usize,
+    /// How long resources that nobody uses are held for a caller.
+    pub resource_idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 256 << 20,
+            call_deadline: Duration::from_secs(30),
+            stream_deadline: Duration::from_secs(3600),
+            queue: 1024,
+            resource_owners: 32,
+            resource_idle: Duration::from_secs(300),
+        }
+    }
+}
+
+/// How an actor is started.
+#[derive(Clone, Debug)]
+pub struct ActorOptions {
+    /// Its id in the lattice: what its calls out carry as `source-id`.
+    pub id: ComponentId,
+    /// How many calls of it may run at once; at least 1.
+    pub max_instances: u32,
+    /// What each of them may use.
+    pub limits: Limits,
+    /// What it reads by `wasi:config`.
+    pub config: BTreeMap<String, String>,
+    /// Where its calls out go.
+    pub links: Arc<LinkTable>,
+}

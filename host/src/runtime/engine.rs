@@ -1,0 +1,123 @@
+//! The compilation engine: pooled instances, copy-on-write memory images, interruption.
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+use super::{RuntimeConfig, error::RuntimeError};
+
+/// What a guest may use of its stack; the rest of [`STACK_BYTES`] is for host functions that it calls.
+const WASM_STACK_BYTES: usize = 1 << 20;
+/// The stack of one running call, of address space; only what is touched takes memory.
+const STACK_BYTES: usize = 2 << 20;
+/// A component has core instances beside its main one: shims and adapters, three as a rule.
+const CORE_INSTANCES_PER_CALL: u32 = 4;
+/// Tables of those: the main module's and the shim's.
+const TABLES_PER_CALL: u32 = 2;
+/// Memories: one, and a second for components made of two.
+const MEMORIES_PER_COMPONENT: u32 = 4;
+/// Elements of one table. A guest of many megabytes has some ten thousand functions.
+const TABLE_ELEMENTS: usize = 100_000;
+/// Memory that an instance leaves behind in its slot, to be wiped rather than given back: saves page faults.
+const KEEP_RESIDENT_BYTES: usize = 64 << 10;
+
+/// An engine, and how many instances it holds at once.
+pub(super) struct Pool {
+    pub(super) engine: Engine,
+    /// How many calls fit: the configured number, or less where address space is scarce.
+    pub(super) calls: u32,
+}
+
+/// Makes the engine. Where the pool's address space cannot be reserved (small boards, `ulimit -v`), tries smaller pools,
+/// and at last none: slower, but it serves.
+pub(super) fn build(config: &RuntimeConfig) -> Result<Pool, RuntimeError> {
+    check(config)?;
+    let mut calls = config.max_calls;
+    loop {
+        match Engine::new(&pooled(config, calls)) {
+            Ok(engine) => return Ok(Pool { engine, calls }),
+            Err(error) if calls > 64 => {
+                tracing::warn!(calls, error = %first_line(&error), "no address space for so many pooled instances, trying fewer");
+                calls /= 4;
+            }
+            Err(error) => {
+                tracing::warn!(error = %first_line(&error), "no pooled instances: each call makes its own memory, which is slower");
+                break;
+            }
+        }
+    }
+    let calls = config.max_calls;
+    let engine =
+        Engine::new(&common()).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+    Ok(Pool { engine, calls })
+}
+
+/// Refuses settings that would fail later and less clearly.
+fn check(config: &RuntimeConfig) -> Result<(), RuntimeError> {
+    let refuse = |setting, problem: String| Err(RuntimeError::Setting { setting, problem });
+    if config.max_calls == 0 {
+        return refuse("max_calls", "is 0: no actor could ever run".into());
+    }
+    if config.max_memory_bytes < 1 << 20 || config.max_memory_bytes > 4 << 30 {
+        return refuse(
+            "max_memory_bytes",
+            format!(
+                "is {}, not between 1 MiB and 4 GiB",
+                config.max_memory_bytes
+            ),
+        );
+    }
+    if config.tick.is_zero() || config.tick > std::time::Duration::from_secs(1) {
+        return refuse(
+            "tick",
+            format!("is {:?}, not between 1 ns and 1 s", config.tick),
+        );
+    }
+    Ok(())
+}
+
+/// What holds with and without a pool.
+fn common() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(STACK_BYTES)
+        // Actors of different owners follow each other on a stack: none sees what another left.
+        .async_stack_zeroing(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        // Backtraces go by frame pointers; the unwinder's tables cost start time and memory for each actor.
+        .native_unwind_info(false)
+        .memory_init_cow(true);
+    config
+}
+
+fn pooled(settings: &RuntimeConfig, calls: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(calls)
+        .total_core_instances(calls.saturating_mul(CORE_INSTANCES_PER_CALL))
+        .total_memories(calls)
+        .total_tables(calls.saturating_mul(TABLES_PER_CALL))
+        .total_stacks(calls)
+        .max_memory_size(settings.max_memory_bytes)
+        .max_memories_per_module(MEMORIES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_core_instances_per_component(64)
+        .max_tables_per_component(64)
+        .max_tables_per_module(4)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .async_stack_keep_resident(KEEP_RESIDENT_BYTES);
+    let mut config = common();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// An error without the chain below it, for logs.
+fn first_line(error: &wasmtime::Error) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}

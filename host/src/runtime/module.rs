@@ -1,0 +1,135 @@
+//! A component, compiled and linked: what its actors' calls are instantiated from.
+
+mod link;
+mod load;
+
+use std::{collections::HashMap, sync::Arc};
+
+use trellis_rpc::Operation;
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+pub(super) use load::load;
+
+use super::{
+    describe::{Description, ExportDescription, FunctionDescription, wit},
+    dynamic::reflect::{DynamicInterface, Function, Resources},
+    state::CallState,
+};
+
+/// A loaded component. One serves any number of actors; loading the same bytes again gives the same module.
+pub struct Module {
+    pub(super) pre: InstancePre<CallState>,
+    /// Imports that are called by their types, in the order of their slots.
+    pub(super) dynamic: Vec<DynamicInterface>,
+    pub(super) resources: Resources,
+    pub(super) exports: Exports,
+    /// The names of all imports.
+    imports: Vec<String>,
+    /// Its size as WebAssembly.
+    bytes: usize,
+}
+
+/// What calls of a module reach.
+#[derive(Default)]
+pub(super) struct Exports {
+    /// `wasi:http/incoming-handler`.
+    pub(super) http: Option<ProxyPre<CallState>>,
+    /// `wasmcloud:messaging/handler`, and its one function.
+    pub(super) messaging: Option<ComponentExportIndex>,
+    /// Others, by interface and wire name.
+    pub(super) dynamic: HashMap<Arc<str>, HashMap<Arc<str>, Arc<Export>>>,
+    /// In the component's order, with those that cannot be called by their types.
+    listed: Vec<ExportDescription>,
+}
+
+/// An exported function that is called by its types.
+pub(super) struct Export {
+    pub(super) index: ComponentExportIndex,
+    pub(super) function: Arc<Function>,
+}
+
+/// What answers an operation.
+pub(super) enum Answers {
+    Http(ProxyPre<CallState>),
+    Messaging(ComponentExportIndex),
+    Dynamic(Arc<Export>),
+    /// A resource that a caller lets go of (an addition of ours, see [`RESOURCE_DROP`]).
+    Drop,
+}
+
+/// HTTP on the wire.
+pub(super) const HTTP_INSTANCE: &str = "wrpc:http/incoming-handler@0.1.0";
+/// Messages on the wire; the export has the same name.
+pub(super) const MESSAGING_INSTANCE: &str = "wasmcloud:messaging/handler@0.2.0";
+/// What a function that tells of a dropped resource is called, followed by the resource's name. wRPC has no word for it,
+/// so peers of 1.x never call it, and answer that they do not know it.
+pub(super) const RESOURCE_DROP: &str = "[resource-drop]";
+
+impl Module {
+    /// What answers that operation, if anything does.
+    pub(super) fn find(&self, operation: &Operation) -> Option<Answers> {
+        let (instance, function) = (&*operation.instance, &*operation.function);
+        match (instance, function) {
+            (HTTP_INSTANCE, "handle") => return self.exports.http.clone().map(Answers::Http),
+            (MESSAGING_INSTANCE, "handle-message") => {
+                return self.exports.messaging.map(Answers::Messaging);
+            }
+            _ => {}
+        }
+        if let Some(resource) = function.strip_prefix(RESOURCE_DROP) {
+            return self
+                .resources
+                .find(&format!("{instance}.{resource}"))
+                .map(|_| Answers::Drop);
+        }
+        self.exports
+            .dynamic
+            .get(instance)?
+            .get(function)
+            .cloned()
+            .map(Answers::Dynamic)
+    }
+
+    /// What it exports and imports.
+    pub fn describe(&self) -> Description {
+        Description {
+            exports: self.exports.listed.clone(),
+            imports: self.imports.clone(),
+        }
+    }
+
+    /// Its size as WebAssembly, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module")
+            .field("bytes", &self.bytes)
+            .field("imports", &self.imports)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Exports {
+    /// Takes up an interface whose functions are called by their types.
+    pub(super) fn list(&mut self, interface: &str, functions: Vec<FunctionDescription>) {
+        self.listed.push(ExportDescription {
+            interface: interface.to_owned(),
+            functions,
+        });
+    }
+}
+
+/// A function for [`Description`].
+pub(super) fn describe_function(function: &Function) -> FunctionDescription {
+    FunctionDescription {
+        name: function.name.clone(),
+        wire_name: function.wire_name.to_string(),
+        wit: wit(&function.name, &function.ty),
+        ty: Some(function.ty.clone()),
+    }
+}

@@ -1,0 +1,85 @@
+//! Exports that are called by their types.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::{Bytes, BytesMut};
+use trellis_rpc::{CallError, IncomingCall, Outgoing};
+use wasmtime::{
+    AsContextMut as _, Store,
+    component::{Instance, Val},
+};
+
+use crate::runtime::{
+    Actor,
+    dynamic::{
+        decode::{MAX_ROOT_BYTES, decode_all},
+        encode::encode,
+        handles::{Border, Handles},
+    },
+    failure::explain,
+    module::Export,
+    scope::Scope,
+    state::{CallState, new_store},
+};
+
+/// Answers one call in an instance of its own.
+pub(in crate::runtime) async fn handle(
+    actor: &Arc<Actor>,
+    export: &Export,
+    scope: Scope,
+    call: IncomingCall,
+    started: Instant,
+) -> Result<Outgoing, CallError> {
+    let turn = actor.turn().await?;
+    let mut store = new_store(scope, Handles::default());
+    let outcome = async {
+        let instance = actor.module().pre.instantiate_async(&mut store).await?;
+        invoke(&mut store, &instance, export, call.params.root).await
+    };
+    let outcome = outcome
+        .await
+        .map_err(|error| explain(&error, store.data(), &call.operation, started));
+    actor.release(store.data_mut().handles.take_released(true));
+    drop(store);
+    drop(turn);
+    outcome.map(Outgoing::unary)
+}
+
+/// Calls an export with encoded parameters, and gives its encoded result.
+pub(in crate::runtime) async fn invoke(
+    store: &mut Store<CallState>,
+    instance: &Instance,
+    export: &Export,
+    params: Bytes,
+) -> wasmtime::Result<Bytes> {
+    let ty = &export.function.ty;
+    let func = instance
+        .get_func(&mut *store, export.index)
+        .ok_or_else(|| wasmtime::format_err!("{} is not in the instance", export.function.name))?;
+    let mut border = Border {
+        store: store.as_context_mut(),
+    };
+    let params = decode_all(params, ty.params.iter().map(|(_, ty)| ty), &mut border)?;
+    let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
+    func.call_async(&mut *store, &params, &mut results).await?;
+    let mut out = BytesMut::new();
+    if let (Some(ty), Some(value)) = (&ty.result, results.first()) {
+        encode(
+            value,
+            ty,
+            &mut Border {
+                store: store.as_context_mut(),
+            },
+            &mut out,
+        )?;
+    }
+    if out.len() > MAX_ROOT_BYTES {
+        return Err(CallError::TooLarge {
+            what: "a call's result".into(),
+            bytes: out.len(),
+            limit: MAX_ROOT_BYTES,
+        }
+        .into());
+    }
+    Ok(out.freeze())
+}

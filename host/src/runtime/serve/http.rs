@@ -1,0 +1,217 @@
+//! HTTP: `wrpc:http/incoming-handler.handle` to the actor's `wasi:http/incoming-handler`, with streaming bodies.
+//!
+//! A guest that has answered by the time it returns, which most have, is answered for in one piece. One that goes on
+//! writing its body does so in a task of the actor, held back by whoever reads it.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use trellis_rpc::{
+    CallError, IncomingCall, Operation, Outgoing,
+    interface::http::{Request, Response, Scheme, fields_of, header_map},
+};
+use wasmtime::Store;
+use wasmtime_wasi_http::{
+    WasiHttpView as _,
+    p2::{
+        bindings::{ProxyPre, http::types},
+        body::HyperOutgoingBody,
+    },
+};
+
+use crate::runtime::{
+    Actor,
+    actor::Turn,
+    dynamic::handles::Handles,
+    failure::explain,
+    http::{body, error},
+    scope::Scope,
+    state::{CallState, new_store},
+};
+
+type Head = Result<http::Response<HyperOutgoingBody>, types::ErrorCode>;
+
+/// Answers one request in an instance of its own.
+pub(in crate::runtime) async fn handle(
+    actor: Arc<Actor>,
+    proxy: ProxyPre<CallState>,
+    mut scope: Scope,
+    call: IncomingCall,
+    started: Instant,
+) -> Result<Outgoing, CallError> {
+    let (scheme, request) = guest_request(Request::from_params(call.params)?)?;
+    let turn = actor.turn().await?;
+    let streaming = scope.may_stream();
+    let (respond, mut head) = oneshot::channel::<Head>();
+    let guest = Guest {
+        proxy,
+        store: new_store(scope, Handles::default()),
+        operation: call.operation,
+        started,
+        actor: actor.clone(),
+        _turn: turn,
+    };
+    let mut guest = Box::pin(guest.run(scheme, request, move |head| {
+        streaming.store(true, Relaxed);
+        // The caller may be gone.
+        let _ = respond.send(head);
+    }));
+    tokio::select! {
+        biased;
+        done = &mut guest => {
+            done?;
+            let head = head.try_recv().map_err(|_| silent(&actor))?;
+            answer(head, body::whole)
+        }
+        head = &mut head => {
+            let Ok(head) = head else {
+                guest.await?;
+                return Err(silent(&actor));
+            };
+            answer(head, |body| Ok(go_on(&actor, guest, body)))
+        }
+    }
+}
+
+/// The answer to the caller, with a body made of the guest's.
+fn answer(
+    head: Head,
+    body: impl FnOnce(HyperOutgoingBody) -> Result<trellis_rpc::interface::http::Body, CallError>,
+) -> Result<Outgoing, CallError> {
+    let response = match head {
+        Err(code) => Err(error::to_wire(code)),
+        Ok(response) => {
+            let (parts, content) = response.into_parts();
+            Ok(Response {
+                status: parts.status.as_u16(),
+                headers: fields_of(&parts.headers),
+                body: body(content)?,
+            })
+        }
+    };
+    Ok(Response::into_result(response))
+}
+
+/// Has the guest go on while its body is read.
+fn go_on(
+    actor: &Actor,
+    guest: impl Future<Output = Result<(), CallError>> + Send + 'static,
+    body: HyperOutgoingBody,
+) -> trellis_rpc::interface::http::Body {
+    let unread = CancellationToken::new();
+    let (report, mut failure) = oneshot::channel();
+    let given_up = unread.clone();
+    let longest = actor.shared.limits.stream_deadline;
+    actor.go_on(async move {
+        tokio::select! {
+            biased;
+            done = guest => {
+                if let Err(error) = done {
+                    let _ = report.send(error);
+                }
+            }
+            () = given_up.cancelled() => {}
+            () = tokio::time::sleep(longest) => {
+                let _ = report.send(CallError::Failed(format!("the response took longer than {longest:?}")));
+            }
+        }
+    });
+    body::for_wire(
+        body,
+        move || failure.try_recv().ok(),
+        Some(unread.drop_guard()),
+    )
+}
+
+fn silent(actor: &Actor) -> CallError {
+    CallError::Failed(format!(
+        "actor {:?} returned without an answer to the request",
+        actor.id()
+    ))
+}
+
+/// One instance, at its request.
+struct Guest {
+    proxy: ProxyPre<CallState>,
+    store: Store<CallState>,
+    operation: Operation,
+    started: Instant,
+    actor: Arc<Actor>,
+    _turn: Turn,
+}
+
+impl Guest {
+    async fn run(
+        mut self,
+        scheme: types::Scheme,
+        request: http::Request<body::GuestBody>,
+        respond: impl FnOnce(Head) + Send + Sync + 'static,
+    ) -> Result<(), CallError> {
+        let done = self.call(scheme, request, respond).await;
+        let done =
+            done.map_err(|error| explain(&error, self.store.data(), &self.operation, self.started));
+        self.actor
+            .release(self.store.data_mut().handles.take_released(true));
+        done
+    }
+
+    async fn call(
+        &mut self,
+        scheme: types::Scheme,
+        request: http::Request<body::GuestBody>,
+        respond: impl FnOnce(Head) + Send + Sync + 'static,
+    ) -> wasmtime::Result<()> {
+        let instance = self.proxy.instantiate_async(&mut self.store).await?;
+        let mut http = self.store.data_mut().http();
+        let request = http.new_incoming_request(scheme, request)?;
+        let out = http.new_response_outparam_from_callback(respond)?;
+        instance
+            .wasi_http_incoming_handler()
+            .call_handle(&mut self.store, request, out)
+            .await
+    }
+}
+
+/// A request as a guest gets it.
+fn guest_request(
+    request: Request,
+) -> Result<(types::Scheme, http::Request<body::GuestBody>), CallError> {
+    let malformed =
+        |what: &str, error: String| CallError::Malformed(format!("the request's {what}: {error}"));
+    let scheme = match request.scheme {
+        None | Some(Scheme::Http) => types::Scheme::Http,
+        Some(Scheme::Https) => types::Scheme::Https,
+        Some(Scheme::Other(other)) => types::Scheme::Other(other),
+    };
+    let headers =
+        header_map(request.headers).map_err(|error| malformed("headers", error.to_string()))?;
+    // A guest is told an authority in any case; a server that names none serves the machine.
+    let authority = match (request.authority, headers.get(http::header::HOST)) {
+        (Some(authority), _) => authority,
+        (None, Some(host)) => host
+            .to_str()
+            .map_err(|error| malformed("host", error.to_string()))?
+            .to_owned(),
+        (None, None) => "localhost".to_owned(),
+    };
+    let uri = http::Uri::builder()
+        .scheme(if matches!(scheme, types::Scheme::Https) {
+            "https"
+        } else {
+            "http"
+        })
+        .authority(authority)
+        .path_and_query(request.path_with_query.unwrap_or_else(|| "/".to_owned()))
+        .build()
+        .map_err(|error| malformed("path or authority", error.to_string()))?;
+    let mut guest = http::Request::new(body::for_guest(request.body));
+    *guest.method_mut() = http::Method::from_bytes(request.method.as_str().as_bytes())
+        .map_err(|error| malformed("method", error.to_string()))?;
+    *guest.uri_mut() = uri;
+    *guest.headers_mut() = headers;
+    Ok((scheme, guest))
+}

@@ -12,6 +12,8 @@ mod suggest;
 mod tree;
 mod types;
 
+pub use check::is_app_name;
+pub(crate) use image::same as same_image;
 pub use image::ImageError;
 pub use problem::{ManifestErrors, Path, Position, Problem, Step, Warning};
 pub use tree::MAX_MANIFEST_BYTES;

@@ -13,7 +13,7 @@ use async_nats::{
 };
 use trellis_lattice::LatticeName;
 
-pub use apps::{Apps, StoredApp};
+pub use apps::{Apps, Change, StoredApp};
 pub use catalog::Catalog;
 pub use notes::{Notes, Owned};
 

@@ -80,13 +80,17 @@ fn expect(path: &Path, found: &str, wanted: &str, findings: &mut Findings) {
     }
 }
 
+/// Whether an application can be named so: its name stands in subjects, keys and ids.
+pub fn is_app_name(name: &str) -> bool {
+    (1..=MAX_APP_NAME).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+}
+
 fn metadata(manifest: &Manifest, path: &Path, findings: &mut Findings) {
     let name = manifest.name();
-    let fits = |name: &str| {
-        name.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-    };
-    if name.is_empty() || name.len() > MAX_APP_NAME || !fits(name) {
+    if !is_app_name(name) {
         let name: String = name.chars().take(80).collect();
         findings.error(
             &path.field("name"),

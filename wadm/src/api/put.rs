@@ -1,0 +1,119 @@
+//! Putting a manifest: a new application, or a new version of one.
+
+use trellis_lattice::app::{AppResult, PutReply};
+
+use super::{Api, Refusal};
+use crate::{
+    manifest::{self, Manifest, VERSION},
+    store::{Change, StoredApp},
+};
+
+impl Api {
+    pub(super) async fn put(
+        &self,
+        content_type: Option<&str>,
+        body: &[u8],
+    ) -> Result<PutReply, Refusal> {
+        check_content_type(content_type)?;
+        let text = std::str::from_utf8(body)
+            .map_err(|error| Refusal::Request(format!("the manifest is not UTF-8: {error}")))?;
+        let (manifest, warnings) = manifest::parse(text)
+            .map_err(|errors| Refusal::Request(format!("the manifest is wrong:\n{errors}")))?;
+        manifest
+            .check_images()
+            .map_err(|error| Refusal::Request(error.to_string()))?;
+        let name = manifest.name().to_owned();
+        let mut reply = self
+            .store
+            .apps
+            .change(&name, |app| add(app, &manifest))
+            .await??;
+        reply.warnings = warnings.iter().map(ToString::to_string).collect();
+        tracing::info!(app = name, version = reply.current_version, "put a manifest");
+        Ok(reply)
+    }
+}
+
+fn check_content_type(content_type: Option<&str>) -> Result<(), Refusal> {
+    let Some(written) = content_type else {
+        return Ok(());
+    };
+    let essence = written.split(';').next().unwrap_or_default().trim();
+    let known = [
+        "",
+        "application/json",
+        "application/yaml",
+        "application/x-yaml",
+        "text/yaml",
+        "text/x-yaml",
+        "text/plain",
+    ];
+    if known.iter().any(|known| essence.eq_ignore_ascii_case(known)) {
+        return Ok(());
+    }
+    Err(Refusal::Request(format!(
+        "Content-Type {written:?}: use application/json or application/yaml"
+    )))
+}
+
+fn add(app: Option<StoredApp>, manifest: &Manifest) -> Result<Change<PutReply>, Refusal> {
+    let is_new = app.is_none();
+    let mut app = app.unwrap_or_default();
+    let name = manifest.name();
+    let reply = |app: &StoredApp, version: &str, message| PutReply {
+        result: match is_new {
+            true => AppResult::Created,
+            false => AppResult::NewVersion,
+        },
+        total_versions: app.manifests.len(),
+        current_version: version.to_owned(),
+        message,
+        name: name.to_owned(),
+        warnings: Vec::new(),
+    };
+    let version = match manifest.version() {
+        Some(version) => {
+            match app.manifests.get(version) {
+                None => {}
+                Some(same) if same == manifest => {
+                    let message = format!("Manifest {name} {version} is there already");
+                    return Ok(Change::Keep(reply(&app, version, message)));
+                }
+                Some(_) => {
+                    return Err(Refusal::Request(format!(
+                        "version {version} of application {name} exists already, with other contents: give metadata.annotations.version another value, or leave it out"
+                    )));
+                }
+            }
+            version.to_owned()
+        }
+        None => {
+            // The same again makes no version: tools that put before every deploy would push the others out.
+            if let Some((version, newest)) = app.newest()
+                && without_version(newest) == *manifest
+            {
+                let message = format!("Manifest {name} {version} is there already");
+                return Ok(Change::Keep(reply(&app, version, message)));
+            }
+            ulid::Ulid::new().to_string()
+        }
+    };
+    let mut manifest = manifest.clone();
+    manifest
+        .metadata
+        .annotations
+        .insert(VERSION.to_owned(), version.clone());
+    app.add(version.clone(), manifest);
+    let reply = reply(
+        &app,
+        &version,
+        format!("Successfully put manifest {name} {version}"),
+    );
+    Ok(Change::Store(app, reply))
+}
+
+fn without_version(manifest: &Manifest) -> Manifest {
+    let mut manifest = manifest.clone();
+    manifest.metadata.annotations.remove(VERSION);
+    manifest
+}

@@ -1,0 +1,275 @@
+//! What was asked for and how it went: nothing is asked twice while it may still come true, and what failed is asked
+//! again later and later. Pure; times come from outside.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    command::{Command, Subject},
+    plan::Step,
+};
+
+/// How attempts are timed.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How long the outcome of something accepted may stay away.
+    pub outcome: Duration,
+    /// The wait after the first failure; it doubles with each.
+    pub first_wait: Duration,
+    /// The longest wait.
+    pub longest_wait: Duration,
+}
+
+impl Default for Timing {
+    /// 60 s for an outcome (an image may have to be fetched), 1 s to 60 s between attempts.
+    fn default() -> Self {
+        Self {
+            outcome: Duration::from_secs(60),
+            first_wait: Duration::from_secs(1),
+            longest_wait: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What was asked for and is not yet so.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    timing: Timing,
+    by_subject: BTreeMap<Subject, Attempt>,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    command: Command,
+    failures: u32,
+    phase: Phase,
+    error: Option<String>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Phase {
+    /// Being sent.
+    Sending,
+    /// Accepted; the outcome is an event.
+    Accepted { until: Instant },
+    /// Failed; not again before then.
+    Waiting { until: Instant },
+}
+
+impl Attempts {
+    /// None yet.
+    pub fn new(timing: Timing) -> Self {
+        Self {
+            timing,
+            by_subject: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a plan's steps and gives those to carry out now. What is no longer in the plan came true, or is no longer
+    /// wanted: it is forgotten.
+    pub fn due<'p>(&mut self, steps: &'p [Step], now: Instant) -> Vec<&'p Step> {
+        let subjects: BTreeSet<Subject> =
+            steps.iter().map(|step| step.command.subject()).collect();
+        self.by_subject
+            .retain(|subject, _| subjects.contains(subject));
+        let mut due = Vec::new();
+        for step in steps {
+            let subject = step.command.subject();
+            let known = self
+                .by_subject
+                .get_mut(&subject)
+                .filter(|attempt| attempt.command == step.command);
+            let (failures, error) = match known {
+                // Another command about the same thing is news: it goes at once.
+                None => (0, None),
+                Some(attempt) => {
+                    match attempt.phase {
+                        Phase::Sending => continue,
+                        Phase::Accepted { until } if now < until => continue,
+                        Phase::Accepted { .. } => {
+                            let seconds = self.timing.outcome.as_secs();
+                            attempt.fail(
+                                format!("no outcome within {seconds} s"),
+                                self.timing,
+                                now,
+                            );
+                            continue;
+                        }
+                        Phase::Waiting { until } if now < until => continue,
+                        Phase::Waiting { .. } => {}
+                    }
+                    (attempt.failures, attempt.error.take())
+                }
+            };
+            self.by_subject.insert(
+                subject,
+                Attempt {
+                    command: step.command.clone(),
+                    failures,
+                    phase: Phase::Sending,
+                    error,
+                },
+            );
+            due.push(step);
+        }
+        due
+    }
+
+    /// A command was accepted.
+    pub fn accepted(&mut self, command: &Command, now: Instant) {
+        let until = now + self.timing.outcome;
+        if let Some(attempt) = self.of(command) {
+            attempt.phase = Phase::Accepted { until };
+        }
+    }
+
+    /// A command was refused, or got no answer.
+    pub fn refused(&mut self, command: &Command, why: String, now: Instant) {
+        let timing = self.timing;
+        if let Some(attempt) = self.of(command) {
+            attempt.fail(why, timing, now);
+        }
+    }
+
+    /// The lattice tells that something about this did not work.
+    pub fn failed(&mut self, subject: &Subject, why: String, now: Instant) {
+        let timing = self.timing;
+        if let Some(attempt) = self.by_subject.get_mut(subject) {
+            attempt.fail(why, timing, now);
+        }
+    }
+
+    /// The lattice tells of an outcome. When the plan still wants the same afterwards, it was not what was asked for.
+    pub fn ended(&mut self, subject: &Subject, now: Instant) {
+        let timing = self.timing;
+        if let Some(attempt) = self.by_subject.get_mut(subject)
+            && attempt.phase != Phase::Sending
+        {
+            attempt.fail("the outcome is not what was asked for".into(), timing, now);
+        }
+    }
+
+    /// Why the last attempt at this failed.
+    pub fn error(&self, subject: &Subject) -> Option<&str> {
+        self.by_subject.get(subject)?.error.as_deref()
+    }
+
+    /// When something is next due, if anything.
+    pub fn next(&self) -> Option<Instant> {
+        self.by_subject
+            .values()
+            .filter_map(|attempt| match attempt.phase {
+                Phase::Sending => None,
+                Phase::Accepted { until } | Phase::Waiting { until } => Some(until),
+            })
+            .min()
+    }
+
+    fn of(&mut self, command: &Command) -> Option<&mut Attempt> {
+        self.by_subject
+            .get_mut(&command.subject())
+            .filter(|attempt| attempt.command == *command)
+    }
+}
+
+impl Attempt {
+    fn fail(&mut self, why: String, timing: Timing, now: Instant) {
+        // A second word on the same failure is no second failure.
+        if !matches!(self.phase, Phase::Waiting { .. }) {
+            self.failures = self.failures.saturating_add(1);
+            let doublings = self.failures.saturating_sub(1).min(16);
+            let wait = timing
+                .first_wait
+                .saturating_mul(1 << doublings)
+                .min(timing.longest_wait);
+            tracing::warn!(command = %self.command, failures = self.failures, retry_in_ms = wait.as_millis(), why, "a command failed");
+            self.phase = Phase::Waiting { until: now + wait };
+        }
+        self.error = Some(why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(count: u32) -> Step {
+        let scale = serde_json::json!({
+            "component_ref": "file:///a.wasm", "component_id": "a", "host_id": "H", "count": count,
+        });
+        Step {
+            app: "app".into(),
+            part: None,
+            command: Command::Scale(serde_json::from_value(scale).unwrap()),
+        }
+    }
+
+    fn timing() -> Timing {
+        Timing {
+            outcome: Duration::from_secs(10),
+            first_wait: Duration::from_secs(1),
+            longest_wait: Duration::from_secs(4),
+        }
+    }
+
+    #[test]
+    fn nothing_is_asked_twice_while_it_may_come_true() {
+        let (mut attempts, start) = (Attempts::new(timing()), Instant::now());
+        let steps = [step(1)];
+        assert_eq!(attempts.due(&steps, start).len(), 1);
+        assert_eq!(attempts.due(&steps, start).len(), 0);
+        attempts.accepted(&steps[0].command, start);
+        assert_eq!(attempts.due(&steps, start + Duration::from_secs(9)).len(), 0);
+        // No outcome: that is a failure, tried again after its wait.
+        let late = start + Duration::from_secs(10);
+        assert_eq!(attempts.due(&steps, late).len(), 0);
+        assert!(attempts.error(&steps[0].command.subject()).is_some());
+        assert_eq!(attempts.due(&steps, late + Duration::from_secs(1)).len(), 1);
+    }
+
+    #[test]
+    fn waits_grow_to_a_bound() {
+        let (mut attempts, mut now) = (Attempts::new(timing()), Instant::now());
+        let steps = [step(1)];
+        for wait in [1, 2, 4, 4, 4] {
+            assert_eq!(attempts.due(&steps, now).len(), 1);
+            attempts.refused(&steps[0].command, "no".into(), now);
+            assert_eq!(attempts.next(), Some(now + Duration::from_secs(wait)));
+            now += Duration::from_secs(wait);
+        }
+    }
+
+    #[test]
+    fn another_wish_goes_at_once() {
+        let (mut attempts, now) = (Attempts::new(timing()), Instant::now());
+        assert_eq!(attempts.due(&[step(1)], now).len(), 1);
+        attempts.refused(&step(1).command, "no".into(), now);
+        assert_eq!(attempts.due(&[step(2)], now).len(), 1);
+        // The late answer to the first says nothing of the second.
+        attempts.refused(&step(1).command, "no".into(), now);
+        assert_eq!(attempts.error(&step(2).command.subject()), None);
+    }
+
+    #[test]
+    fn what_came_true_is_forgotten() {
+        let (mut attempts, now) = (Attempts::new(timing()), Instant::now());
+        let steps = [step(1)];
+        assert_eq!(attempts.due(&steps, now).len(), 1);
+        attempts.refused(&steps[0].command, "no".into(), now);
+        assert_eq!(attempts.due(&[], now).len(), 0);
+        assert_eq!(attempts.due(&steps, now).len(), 1);
+    }
+
+    #[test]
+    fn an_outcome_that_changes_nothing_is_a_failure() {
+        let (mut attempts, now) = (Attempts::new(timing()), Instant::now());
+        let steps = [step(1)];
+        attempts.due(&steps, now);
+        attempts.accepted(&steps[0].command, now);
+        attempts.ended(&steps[0].command.subject(), now);
+        assert_eq!(attempts.due(&steps, now).len(), 0);
+        assert_eq!(attempts.due(&steps, now + Duration::from_secs(1)).len(), 1);
+    }
+}

@@ -1,0 +1,217 @@
+//! The scheduler: what ought to be and what is go in, what to do and how things are comes out. Pure and deterministic.
+//!
+//! A plan is made from scratch each time. It names everything that is not yet as it ought to be; what was asked for
+//! already is filtered by [`crate::attempts`]. Some steps wait for others: they come in a later plan.
+
+mod link;
+mod remove;
+mod share;
+mod workload;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use trellis_lattice::{Link, LinkKey};
+
+use crate::{
+    command::Command,
+    desired::{App, PartKind, Want},
+    observed::Observed,
+    store::Owned,
+};
+
+/// What a plan is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The deployed applications.
+    pub desired: &'a BTreeMap<String, App>,
+    /// What applications have in the lattice; every application that is ours has an entry here, deployed or not.
+    pub owned: &'a BTreeMap<String, Owned>,
+    /// The lattice.
+    pub observed: &'a Observed,
+}
+
+/// What to do, and how things are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What to do, in this order.
+    pub steps: Vec<Step>,
+    /// How each application is.
+    pub apps: BTreeMap<String, AppState>,
+    /// What each application has in the lattice, or will have when this is done: to be noted before it is done.
+    pub owned: BTreeMap<String, Owned>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// For which application.
+    pub app: String,
+    /// For which of its parts; none when something is removed.
+    pub part: Option<String>,
+    /// What.
+    pub command: Command,
+}
+
+/// How an application is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppState {
+    /// Its parts, in the manifest's order.
+    pub parts: Vec<PartState>,
+    /// What is there but ought not to be, for people.
+    pub leftovers: Vec<String>,
+}
+
+/// How a part of an application is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartState {
+    /// Its stable id.
+    pub id: String,
+    /// What cares for it.
+    pub kind: PartKind,
+    /// What it is about, for people.
+    pub name: String,
+    /// How it is.
+    pub state: State,
+}
+
+/// How something is, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// As it ought to be.
+    Deployed,
+    /// It runs, but a provider says that it doesn't work.
+    Unhealthy(String),
+    /// On its way.
+    Reconciling(String),
+    /// Stuck until something else changes.
+    Failed(String),
+}
+
+/// Makes a plan.
+pub fn plan(input: Input<'_>) -> Plan {
+    let mut planner = Planner {
+        input,
+        wanted: Wanted::new(input.desired),
+        managed: remove::managed(input.observed),
+        plan: Plan::default(),
+    };
+    let nothing = App::default();
+    let names: BTreeSet<&String> = input.desired.keys().chain(input.owned.keys()).collect();
+    for name in names {
+        let app = input.desired.get(name).unwrap_or(&nothing);
+        planner.app(name, app);
+    }
+    planner.plan
+}
+
+/// The names of the configurations that a plan needs to know.
+pub fn configs_of_interest(
+    desired: &BTreeMap<String, App>,
+    owned: &BTreeMap<String, Owned>,
+) -> BTreeSet<String> {
+    let desired = desired.values().flat_map(|app| app.configs.keys());
+    let owned = owned.values().flat_map(|owned| &owned.configs);
+    desired.chain(owned).cloned().collect()
+}
+
+/// What any application wants: one's leftover may be another's need.
+struct Wanted<'a> {
+    links: BTreeSet<LinkKey>,
+    configs: BTreeSet<&'a String>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(desired: &'a BTreeMap<String, App>) -> Self {
+        Self {
+            links: desired.values().flat_map(App::links).map(Link::key).collect(),
+            configs: desired.values().flat_map(|app| app.configs.keys()).collect(),
+        }
+    }
+}
+
+struct Planner<'a> {
+    input: Input<'a>,
+    wanted: Wanted<'a>,
+    /// What runs, by the application that it says it is of.
+    managed: BTreeMap<&'a str, Vec<remove::Managed<'a>>>,
+    plan: Plan,
+}
+
+impl Planner<'_> {
+    fn app(&mut self, name: &str, app: &App) {
+        self.put_configs(name, app);
+        let mut parts = Vec::new();
+        for part in &app.parts {
+            let state = match &part.want {
+                Err(why) => State::Failed(why.clone()),
+                Ok(Want::Link(link)) => self.link(name, app, part, link),
+                Ok(Want::Workload(workload)) => self.workload(name, app, part, workload),
+            };
+            parts.push(PartState {
+                id: part.id.clone(),
+                kind: part.kind,
+                name: part.name.clone(),
+                state,
+            });
+        }
+        let (leftovers, still_owned) = self.remove(name, app);
+        let mut owned = still_owned;
+        owned.links.extend(app.links().map(Link::key));
+        owned
+            .configs
+            .extend(app.own_configs().map(|(name, _)| name.clone()));
+        self.plan.owned.insert(name.to_owned(), owned);
+        self.plan
+            .apps
+            .insert(name.to_owned(), AppState { parts, leftovers });
+    }
+
+    fn step(&mut self, app: &str, part: Option<&str>, command: Command) {
+        self.plan.steps.push(Step {
+            app: app.to_owned(),
+            part: part.map(str::to_owned),
+            command,
+        });
+    }
+
+    fn put_configs(&mut self, name: &str, app: &App) {
+        // Any host takes it, but there must be one.
+        if self.input.observed.hosts.is_empty() {
+            return;
+        }
+        for (config_name, config) in app.own_configs() {
+            match self.input.observed.configs.get(config_name) {
+                // Not read yet.
+                None => {}
+                Some(Some(there)) if there == config => {}
+                Some(_) => {
+                    let command = Command::PutConfig {
+                        name: config_name.clone(),
+                        config: config.clone(),
+                    };
+                    self.step(name, None, command);
+                }
+            }
+        }
+    }
+
+    /// Whether all of these configurations are there; else how the part is that needs them.
+    fn configs_ready<'c>(
+        &self,
+        app: &App,
+        names: impl IntoIterator<Item = &'c String>,
+    ) -> Result<(), State> {
+        for name in names {
+            match self.input.observed.configs.get(name) {
+                Some(Some(_)) => {}
+                Some(None) if app.configs.get(name).is_none_or(Option::is_none) => {
+                    return Err(State::Failed(format!(
+                        "config {name} is not in the lattice, and the manifest gives no properties for it"
+                    )));
+                }
+                _ => return Err(State::Reconciling(format!("waiting for config {name}"))),
+            }
+        }
+        Ok(())
+    }
+}

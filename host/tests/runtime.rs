@@ -1,0 +1,23 @@
+//! Actors as they run in a host, each test with the components that `cargo xtask guests` builds from `actors/`.
+
+#[path = "runtime/kit.rs"]
+mod kit;
+
+#[path = "runtime/cache.rs"]
+mod cache;
+#[path = "runtime/figures.rs"]
+mod figures;
+#[path = "runtime/http.rs"]
+mod http;
+#[path = "runtime/keyvalue.rs"]
+mod keyvalue;
+#[path = "runtime/limits.rs"]
+mod limits;
+#[path = "runtime/load.rs"]
+mod load;
+#[path = "runtime/messaging.rs"]
+mod messaging;
+#[path = "runtime/resources.rs"]
+mod resources;
+#[path = "runtime/types.rs"]
+mod types;

@@ -113,6 +113,7 @@ impl App {
             }
             Self::Validate { file } => {
                 let manifest = manifest::Local::read(&file)?;
+                manifest.warn();
                 let message = format!(
                     "{}: application {} is valid",
                     file.display(),

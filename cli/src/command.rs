@@ -3,7 +3,8 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    app, config, exit, get, inspect, keys, label, link, log, output, run, session::Options, sign,
+    app, call, config, exit, get, inspect, keys, label, link, log, output, run, session::Options,
+    sign,
 };
 
 /// A lattice of signed WebAssembly actors and the providers they are linked to.
@@ -35,6 +36,9 @@ enum Command {
         #[command(subcommand)]
         what: app::App,
     },
+    /// Call a function of a running component, with arguments as WAVE writes values.
+    #[command(after_help = "Example:\n  trellis call shop-greeter greet.greet '\"Ada\"'")]
+    Call(call::Call),
     /// Link a component or provider to what it calls.
     #[command(after_help = "Example:\n  trellis link put shop-cart shop-kv wasi:keyvalue/store")]
     Link {
@@ -100,6 +104,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Get { what } => tool(what.run(&options)),
         Command::App { what } => tool(what.run(&options)),
+        Command::Call(call) => tool(call.run(&options)),
         Command::Link { what } => tool(what.run(&options)),
         Command::Config { what } => tool(what.run(&options)),
         Command::Label { what } => tool(what.run(&options)),

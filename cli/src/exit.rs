@@ -12,6 +12,8 @@ use std::{error::Error as StdError, fmt::Write as _, process::ExitCode};
 
 use trellis_lattice::{client::ControlError, connect::ConnectError};
 
+use trellis_rpc::CallError;
+
 use crate::session::ANY_HOST;
 
 /// The table above, for `--help`.
@@ -84,6 +86,11 @@ fn code_of(cause: &(dyn StdError + 'static)) -> Option<u8> {
         Some(ControlError::NoResponder { what, .. }) if what == ANY_HOST => return Some(4),
         Some(ControlError::NoResponder { .. }) => return Some(3),
         Some(ControlError::TimedOut { .. }) => return Some(4),
+        _ => {}
+    }
+    match cause.downcast_ref::<CallError>() {
+        Some(CallError::NoResponder { .. } | CallError::UnknownFunction { .. }) => return Some(3),
+        Some(CallError::DeadlineExceeded { .. }) => return Some(4),
         _ => {}
     }
     match cause.downcast_ref::<ConnectError>() {

@@ -5,9 +5,11 @@
 //! - [`session`]: the options that all share, and the connection to the lattice they name.
 //! - [`output`], [`exit`], [`log`]: what is printed, what the exit code says, what is logged.
 //! - [`get`], [`app`], [`link`], [`config`], [`label`], [`run`]: the lattice, looked at and changed.
+//! - [`call`]: one call of a component's function.
 //! - [`keys`], [`sign`], [`inspect`], [`state`]: files, without a lattice.
 
 mod app;
+mod call;
 mod command;
 mod config;
 mod exit;

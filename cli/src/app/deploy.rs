@@ -46,7 +46,10 @@ impl Deploy {
                 )
                 .into());
             }
-            Some(manifest) => put(&apps, &manifest).await?,
+            Some(manifest) => {
+                manifest.warn();
+                put(&apps, &manifest).await?
+            }
             None => (
                 self.what.to_str().context("a name in UTF-8")?.to_owned(),
                 self.version.clone(),

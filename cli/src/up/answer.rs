@@ -1,0 +1,165 @@
+//! Where an application answers over HTTP, and whether it does.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Context as _;
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+use trellis_wadm::manifest::{ConfigProperty, Kind, Manifest, TraitProperties};
+
+use crate::exit::NoAnswer;
+
+/// How long one try may take.
+const TRY_TIME: Duration = Duration::from_secs(5);
+/// Between two tries.
+const INTERVAL: Duration = Duration::from_millis(25);
+
+/// An address that an application's manifest has an HTTP server listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where to connect to.
+    address: String,
+    /// The path it is routed by.
+    path: String,
+}
+
+impl Endpoint {
+    /// The URL.
+    pub fn url(&self) -> String {
+        format!("http://{}{}", self.address, self.path)
+    }
+
+    /// Waits until something answers there that isn't an error of the way; its status.
+    ///
+    /// # Errors
+    /// Nothing did in time; the last reason is told.
+    pub async fn answers(&self, within: Duration) -> anyhow::Result<u16> {
+        let deadline = Instant::now() + within;
+        loop {
+            let outcome = timeout(TRY_TIME, self.get()).await;
+            let reason = match outcome {
+                // 502 to 504: the server is there, the application isn't yet.
+                Ok(Ok(status)) if !(502..=504).contains(&status) => return Ok(status),
+                Ok(Ok(status)) => format!("status {status}"),
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(_) => format!("no answer within {}", humantime::format_duration(TRY_TIME)),
+            };
+            if Instant::now() >= deadline {
+                let within = humantime::format_duration(within);
+                return Err(NoAnswer(format!("{} does not answer within {within}: {reason}", self.url())).into());
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+
+    async fn get(&self) -> anyhow::Result<u16> {
+        let stream = TcpStream::connect(&self.address).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let request = http::Request::get(&self.path)
+            .header(http::header::HOST, &self.address)
+            .header(http::header::USER_AGENT, concat!("trellis/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::<bytes::Bytes>::new())
+            .context("request")?;
+        // The connection works while the answer is waited for, and ends with it.
+        tokio::select! {
+            answer = sender.send_request(request) => Ok(answer?.status().as_u16()),
+            ended = connection => {
+                ended?;
+                anyhow::bail!("the connection ended without an answer")
+            }
+        }
+    }
+}
+
+/// The endpoints of a manifest: what its links to HTTP's incoming handler, or its servers themselves, are
+/// configured with.
+pub fn endpoints(manifest: &Manifest) -> Vec<Endpoint> {
+    let mut found = Vec::new();
+    for component in &manifest.spec.components {
+        let Kind::Capability(properties) = &component.kind else { continue };
+        for one in component.traits() {
+            let TraitProperties::Link(link) = &one.properties else { continue };
+            if (link.namespace.as_str(), link.package.as_str()) != ("wasi", "http") {
+                continue;
+            }
+            let own = link.source.as_ref().map(|source| values(&source.config)).unwrap_or_default();
+            let server = values(&properties.config);
+            let address = own.get("address").or_else(|| server.get("default_address"));
+            let Some(address) = address.and_then(|address| reachable(address)) else { continue };
+            let path = own.get("path").filter(|path| path.starts_with('/')).cloned().unwrap_or_else(|| "/".into());
+            let endpoint = Endpoint { address, path };
+            if !found.contains(&endpoint) {
+                found.push(endpoint);
+            }
+        }
+    }
+    found
+}
+
+fn values(config: &[ConfigProperty]) -> BTreeMap<String, String> {
+    config.iter().filter_map(|config| config.properties.clone()).flatten().collect()
+}
+
+/// What listens everywhere is reached on this machine.
+fn reachable(address: &str) -> Option<String> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port: u16 = port.parse().ok()?;
+    Some(match host {
+        "" | "0.0.0.0" | "[::]" => format!("127.0.0.1:{port}"),
+        host => format!("{host}:{port}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata:
+  name: hello
+spec:
+  components:
+    - name: hello
+      type: component
+      properties:
+        image: file:///hello.wasm
+    - name: http
+      type: capability
+      properties:
+        image: builtin:http-server
+      traits:
+        - type: link
+          properties:
+            target: hello
+            namespace: wasi
+            package: http
+            interfaces: [incoming-handler]
+            source:
+              config:
+                - name: address
+                  properties:
+                    address: 0.0.0.0:8080
+";
+
+    #[test]
+    fn an_http_server_s_address_is_found() {
+        let (manifest, _) = trellis_wadm::manifest::parse(MANIFEST).unwrap();
+        let urls: Vec<String> = endpoints(&manifest).iter().map(Endpoint::url).collect();
+        assert_eq!(urls, ["http://127.0.0.1:8080/"]);
+        let (none, _) = trellis_wadm::manifest::parse(&MANIFEST.replace("package: http", "package: other")).unwrap();
+        assert_eq!(endpoints(&none), []);
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_told() {
+        let port = super::super::nats::choose_port(None).unwrap();
+        let endpoint = Endpoint { address: format!("127.0.0.1:{port}"), path: "/".into() };
+        let error = endpoint.answers(Duration::from_millis(100)).await.unwrap_err().to_string();
+        assert!(error.contains(&endpoint.url()), "{error}");
+    }
+}

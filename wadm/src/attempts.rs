@@ -67,13 +67,17 @@ impl Attempts {
         }
     }
 
-    /// Takes a plan's steps and gives those to carry out now. What is no longer in the plan came true, or is no longer
-    /// wanted: it is forgotten.
-    pub fn due<'p>(&mut self, steps: &'p [Step], now: Instant) -> Vec<&'p Step> {
+    /// Forgets what is no longer in the plan: it came true, or is no longer wanted.
+    pub fn settle(&mut self, steps: &[Step]) {
         let subjects: BTreeSet<Subject> =
             steps.iter().map(|step| step.command.subject()).collect();
         self.by_subject
             .retain(|subject, _| subjects.contains(subject));
+    }
+
+    /// Takes a plan's steps and gives those to carry out now.
+    pub fn due<'p>(&mut self, steps: &'p [Step], now: Instant) -> Vec<&'p Step> {
+        self.settle(steps);
         let mut due = Vec::new();
         for step in steps {
             let subject = step.command.subject();
@@ -141,7 +145,7 @@ impl Attempts {
         }
     }
 
-    /// The lattice tells of an outcome. When the plan still wants the same afterwards, it was not what was asked for.
+    /// The lattice told of an outcome, and the plan made after it still wants the same: it was not what was asked for.
     pub fn ended(&mut self, subject: &Subject, now: Instant) {
         let timing = self.timing;
         if let Some(attempt) = self.by_subject.get_mut(subject)

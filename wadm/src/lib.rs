@@ -1,11 +1,25 @@
-//! The application manager: it takes manifests and keeps a lattice as they say.
+//! The application manager: it takes manifests and keeps a lattice as they say. It speaks 1.x's API and stores
+//! manifests in 1.x's form (`wasmcloud-v1.md`, Application manager), so either can take the other's place.
+//!
+//! - [`manifest`]: what an application is made of; every mistake in it with its line, column and field
+//! - [`api`]: requests about applications; [`store`]: what is kept in JetStream
+//! - [`desired`], [`observed`], [`plan`]: what ought to be, what is, and what to do. Pure
+//! - [`attempts`]: what was asked for and how it went. Pure
+//! - [`run`]: all of it together, on NATS
 
 pub mod api;
 pub mod attempts;
 pub mod command;
 pub mod desired;
+mod lease;
 pub mod manifest;
 pub mod names;
 pub mod observed;
 pub mod plan;
+mod reconcile;
+mod run;
+pub mod status;
 pub mod store;
+
+pub use reconcile::Settings;
+pub use run::{WadmConfig, WadmError, run};

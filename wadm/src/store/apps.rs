@@ -157,6 +157,11 @@ impl Apps {
         Ok(Ok(outcome))
     }
 
+    /// All changes from now on, those of other lattices among them; see [`super::Catalog`].
+    pub(crate) async fn watch(&self) -> Result<async_nats::jetstream::kv::Watch, StoreError> {
+        self.bucket.watch().await
+    }
+
     async fn list_name(&self, name: &str, there: bool) -> Result<(), StoreError> {
         let edited = self
             .bucket

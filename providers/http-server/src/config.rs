@@ -1,0 +1,172 @@
+//! The provider's configuration and a link's. See the README for the tables.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+/// Where a link listens when neither it nor the provider says so; 1.x's default.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8000);
+const DEFAULT_TIMEOUT_MS: u64 = 30_000;
+const DEFAULT_MAX_HEADER_BYTES: usize = 64 * 1024;
+const DEFAULT_MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
+const DEFAULT_MAX_CONNECTIONS: usize = 4096;
+const DEFAULT_REPLACE_GRACE_MS: u64 = 2000;
+/// hyper reads a request's head into one buffer that can't be smaller than this.
+pub(crate) const MIN_HEADER_BYTES: usize = 8 * 1024;
+const MAX_HEADER_BYTES: usize = 1024 * 1024;
+const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The provider's own configuration.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServerConfig {
+    /// Where a link listens that doesn't say so.
+    #[serde(default = "default_address")]
+    pub default_address: SocketAddr,
+    /// How requests find their link. Only `address`, a listener for each link, is there.
+    #[serde(default)]
+    pub routing_mode: RoutingMode,
+    /// How long an address without a link goes on listening, in milliseconds, for the link's successor.
+    #[serde(default = "default_replace_grace_ms")]
+    replace_grace_ms: u64,
+}
+
+/// How requests find their link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoutingMode {
+    /// By the address they come in at.
+    #[default]
+    Address,
+}
+
+/// A link's `source_config`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct LinkSettings {
+    /// Where to listen.
+    address: Option<SocketAddr>,
+    /// How long the component has for the head of its response, in milliseconds.
+    timeout_ms: Option<u64>,
+    /// The largest head of a request: request line and headers.
+    max_header_bytes: Option<usize>,
+    /// The largest body of a request.
+    max_body_bytes: Option<u64>,
+    /// How many connections are open at once; more wait to be accepted.
+    max_connections: Option<usize>,
+}
+
+/// What a link asks for, checked, with every default filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// How long the component has for the head of its response.
+    pub timeout: Duration,
+    /// The largest head of a request.
+    pub max_header_bytes: usize,
+    /// The largest body of a request.
+    pub max_body_bytes: u64,
+    /// How many connections are open at once.
+    pub max_connections: usize,
+}
+
+fn default_address() -> SocketAddr {
+    DEFAULT_ADDRESS
+}
+
+fn default_replace_grace_ms() -> u64 {
+    DEFAULT_REPLACE_GRACE_MS
+}
+
+impl ServerConfig {
+    /// How long an address without a link goes on listening for the link's successor.
+    pub fn replace_grace(&self) -> Duration {
+        Duration::from_millis(self.replace_grace_ms.min(MAX_TIMEOUT_MS))
+    }
+}
+
+/// A field out of its bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutOfBounds {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with its value.
+    pub problem: String,
+}
+
+impl LinkSettings {
+    /// The settings of a link.
+    ///
+    /// # Errors
+    /// Names the field that is out of bounds.
+    pub fn check(&self, server: &ServerConfig) -> Result<Settings, OutOfBounds> {
+        let timeout_ms = within("timeout_ms", self.timeout_ms, DEFAULT_TIMEOUT_MS, 1, MAX_TIMEOUT_MS)?;
+        let max_header_bytes = within(
+            "max_header_bytes",
+            self.max_header_bytes,
+            DEFAULT_MAX_HEADER_BYTES,
+            MIN_HEADER_BYTES,
+            MAX_HEADER_BYTES,
+        )?;
+        Ok(Settings {
+            address: self.address.unwrap_or(server.default_address),
+            timeout: Duration::from_millis(timeout_ms),
+            max_header_bytes,
+            max_body_bytes: self.max_body_bytes.unwrap_or(DEFAULT_MAX_BODY_BYTES),
+            max_connections: within(
+                "max_connections",
+                self.max_connections,
+                DEFAULT_MAX_CONNECTIONS,
+                1,
+                usize::MAX,
+            )?,
+        })
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Display + Copy>(
+    field: &'static str,
+    value: Option<T>,
+    default: T,
+    least: T,
+    most: T,
+) -> Result<T, OutOfBounds> {
+    let value = value.unwrap_or(default);
+    if value < least || value > most {
+        return Err(OutOfBounds { field, problem: format!("{value} is not from {least} to {most}") });
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> ServerConfig {
+        trellis_provider::config::from_config("test", &std::collections::BTreeMap::new()).unwrap()
+    }
+
+    #[test]
+    fn without_a_word_everything_has_its_default() {
+        let settings = LinkSettings::default().check(&server()).unwrap();
+        assert_eq!(settings.address.to_string(), "0.0.0.0:8000");
+        assert_eq!(settings.timeout, Duration::from_secs(30));
+        assert_eq!(server().replace_grace(), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_bound_that_is_passed_names_its_field() {
+        let settings = LinkSettings { max_header_bytes: Some(5), ..LinkSettings::default() };
+        let error = settings.check(&server()).unwrap_err();
+        assert_eq!((error.field, error.problem.as_str()), ("max_header_bytes", "5 is not from 8192 to 1048576"));
+    }
+
+    #[test]
+    fn a_routing_mode_that_is_not_there_is_refused_and_not_ignored() {
+        let config = [("routing_mode".to_owned(), "path".to_owned())].into();
+        let error = trellis_provider::config::from_config::<ServerConfig>("own", &config).unwrap_err();
+        assert_eq!(error.to_string(), "own: field `routing_mode`: unknown variant `path`, expected `address`");
+    }
+}

@@ -1,0 +1,124 @@
+//! One request and its response: read down.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use trellis_provider::{
+    CallOptions,
+    rpc::{
+        Incoming as Results, Outgoing,
+        interface::http::{Response as WireResponse, handle},
+        trace::TraceContext,
+    },
+};
+
+use crate::{
+    refusal::Refusal,
+    reply::{self, ReplyBody},
+    request,
+    slot::{Slot, Target},
+};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Answers the requests of one connection.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Where they go.
+    pub slot: Arc<Slot>,
+}
+
+impl Exchange {
+    /// Answers a request: with the component's response, or with the refusal that there is none.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<ReplyBody> {
+        let request_id = request::request_id(request.headers());
+        let Some(target) = self.slot.target().await else {
+            return refused(&Refusal::NoLink, request_id, None);
+        };
+        match self.forward(&target, request).await {
+            Ok(mut response) => {
+                if let Some(id) = request_id {
+                    response.headers_mut().entry(X_REQUEST_ID).or_insert(id);
+                }
+                response
+            }
+            Err(refusal) => refused(&refusal, request_id, Some(&target)),
+        }
+    }
+
+    async fn forward(
+        &self,
+        target: &Arc<Target>,
+        request: Request<Incoming>,
+    ) -> Result<Response<ReplyBody>, Refusal> {
+        let deadline = Instant::now() + target.settings.timeout;
+        let (parts, body) = request.into_parts();
+        request::check(&parts, &body, &target.settings)?;
+        let method = parts.method.clone();
+        let trace = trace(&parts.headers);
+        let too_large = CancellationToken::new();
+        let wire = request::wire(parts, body, &target.settings, deadline, &too_large).await?;
+        let results = tokio::select! {
+            results = self.call(target, wire.into_params(), deadline, trace) => results?,
+            // The call is dropped, and with it cancelled.
+            () = too_large.cancelled() => return Err(Refusal::BodyTooLarge),
+        };
+        respond(results, &method)
+    }
+
+    /// Calls the component. One that is gone because its link was replaced meanwhile has a successor, which gets the
+    /// request if it went in one piece.
+    async fn call(
+        &self,
+        target: &Arc<Target>,
+        params: Outgoing,
+        deadline: Instant,
+        trace: Option<TraceContext>,
+    ) -> Result<Results, Refusal> {
+        let again = params.channels.is_empty().then(|| params.root.clone());
+        let options = |deadline: Instant| CallOptions {
+            timeout: Some(deadline.saturating_duration_since(Instant::now())),
+            trace,
+        };
+        let error = match target.component.call(handle().clone(), params, options(deadline)).await {
+            Ok(results) => return Ok(results),
+            Err(error) => error,
+        };
+        if let Some(root) = again.filter(|_| error.not_started())
+            && let Some(successor) = self.slot.target().await
+            && !Arc::ptr_eq(&successor, target)
+        {
+            let params = Outgoing::unary(root);
+            let results = successor.component.call(handle().clone(), params, options(deadline)).await;
+            return results.map_err(Refusal::Call);
+        }
+        Err(Refusal::Call(error))
+    }
+}
+
+fn respond(results: Results, method: &Method) -> Result<Response<ReplyBody>, Refusal> {
+    let response = WireResponse::from_result(results).map_err(Refusal::Call)?;
+    reply::response(response.map_err(Refusal::Component)?, method)
+}
+
+/// The client's trace, when it has one.
+fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+    headers.get("traceparent")?.to_str().ok()?.parse().ok()
+}
+
+fn refused(
+    refusal: &Refusal,
+    request_id: Option<HeaderValue>,
+    target: Option<&Target>,
+) -> Response<ReplyBody> {
+    let link = target.map(|target| &target.link as &dyn std::fmt::Display);
+    refusal.log(request_id.as_ref(), link);
+    let mut response = refusal.response();
+    if let Some(id) = request_id {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}

@@ -1,0 +1,121 @@
+//! All addresses, and which link has which.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use trellis_provider::contract::LinkKey;
+
+use crate::{
+    listener::Listener,
+    slot::{Occupied, Slot, Target},
+};
+
+/// The addresses that are listened at.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    all: Mutex<All>,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    by_address: HashMap<SocketAddr, Listener>,
+    by_link: HashMap<LinkKey, SocketAddr>,
+    /// Given up, with requests that still run.
+    ending: Vec<Listener>,
+}
+
+/// Why a link can't have its address now.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another link has it.
+    #[error("address {address} is link {link}'s: give this one an `address` of its own")]
+    Taken {
+        /// The address.
+        address: SocketAddr,
+        /// Who has it.
+        link: LinkKey,
+    },
+    /// The system refuses it.
+    #[error("can't listen at {address}: {source}; {hint}")]
+    System {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+        /// What to do about it.
+        hint: &'static str,
+    },
+}
+
+impl Listeners {
+    /// Lets a link have its address: a new one, or the one that it or a deleted link had. Connections and requests on it
+    /// go on.
+    ///
+    /// # Errors
+    /// [`ListenError`]; what the link had before it keeps.
+    pub fn put(&self, target: Target, grace: Duration) -> Result<(), ListenError> {
+        let (link, address) = (target.link.clone(), target.settings.address);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.ending.retain(|listener| !listener.is_finished());
+        let occupied = match all.by_address.get(&address) {
+            None => Err((Occupied::Gone, target)),
+            Some(listener) => listener.slot.occupy(target),
+        };
+        match occupied {
+            Ok(()) => {}
+            Err((Occupied::By(link), _)) => return Err(ListenError::Taken { address, link }),
+            Err((Occupied::Gone, target)) => {
+                if let Some(ending) = all.by_address.remove(&address) {
+                    all.ending.push(ending);
+                }
+                let listener = Listener::bind(address, Slot::new(target, grace));
+                let listener = listener.map_err(|source| system_error(address, source))?;
+                all.by_address.insert(address, listener);
+            }
+        }
+        if let Some(earlier) = all.by_link.insert(link.clone(), address)
+            && earlier != address
+            && let Some(listener) = all.by_address.get(&earlier)
+        {
+            listener.slot.vacate(&link);
+        }
+        Ok(())
+    }
+
+    /// Takes a link's address from it; another link may take it over for a while.
+    pub fn delete(&self, link: &LinkKey) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = all.by_link.remove(link).and_then(|address| all.by_address.get(&address));
+        if let Some(listener) = listener {
+            listener.slot.vacate(link);
+        }
+    }
+
+    /// Gives every address up and waits until what runs has finished.
+    pub async fn drain(&self) {
+        let all = std::mem::take(&mut *self.all.lock().unwrap_or_else(PoisonError::into_inner));
+        let listeners = all.by_address.into_values().chain(all.ending);
+        join_all(listeners.map(Listener::drain)).await;
+    }
+}
+
+fn system_error(address: SocketAddr, source: std::io::Error) -> ListenError {
+    let hint = match source.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "another program listens there: stop it, or give the link another `address`"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need a privilege: give the link another `address`"
+        }
+        std::io::ErrorKind::AddrNotAvailable => {
+            "it is none of this machine's addresses: give the link another `address`"
+        }
+        _ => "it is tried again",
+    };
+    ListenError::System { address, source, hint }
+}

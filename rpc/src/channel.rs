@@ -11,6 +11,12 @@ use crate::error::CallError;
 /// (`../contracts/wasmcloud-v1.md`, Invocation). Options, results and variants add no level.
 pub type Path = Arc<[u32]>;
 
+/// The longest path that a channel may have.
+pub const MAX_PATH: usize = 8;
+
+/// The most channels one direction of a call may have.
+pub const MAX_CHANNELS: usize = 32;
+
 /// Encoded chunks of one channel, in order. Its end is the channel's end; an error ends it early.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, CallError>> + Send>>;
 

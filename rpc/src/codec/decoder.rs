@@ -18,7 +18,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             depth: 64,
-            values: 4 << 20,
+            values: 1 << 20,
         }
     }
 }

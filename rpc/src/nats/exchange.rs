@@ -14,12 +14,11 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::{credit::Credit, headers, mailbox::Mailbox};
-use crate::{channel::Path, error::CallError};
+use crate::{
+    channel::{MAX_CHANNELS, MAX_PATH, Path},
+    error::CallError,
+};
 
-/// Paths are short: a signature that nests deeper is refused long before.
-const MAX_PATH: usize = 8;
-/// More channels than any signature may have are somebody's mistake or attack.
-const MAX_CHANNELS: usize = 32;
 /// What holding a message costs beside its payload; both sides count it in a window.
 pub(super) const MESSAGE_COST: usize = 64;
 

@@ -6,11 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Ty, Value, ValueError, decode::Reader, encode::Encoder};
 use crate::{
     CallError, Path,
+    channel::{MAX_CHANNELS, MAX_PATH},
     codec::{Decoder, Limits, WireError},
 };
-
-/// The most channels one direction of a call may have.
-const MAX_CHANNELS: usize = 32;
 
 /// A function's type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,24 +78,16 @@ impl FunctionType {
     ///
     /// # Errors
     /// [`SignatureError`]: a stream or future inside a list, stream or future (its channel's path would not be
-    /// known), an empty type, or too many channels.
+    /// known) or too deep, an empty type, or too many channels.
     pub fn check(&self) -> Result<(), SignatureError> {
-        let too_many = |ty: &Ty| {
-            SignatureError::new(&[], ty, "the signature has too many streams and futures")
-        };
         let mut channels = 0;
         for (name, ty) in &self.params {
             ty.check_at(&mut vec![name.as_str()])?;
-            channels += ty.channels().len();
-            if channels > MAX_CHANNELS {
-                return Err(too_many(ty));
-            }
+            check_channels(name, ty, &mut channels)?;
         }
         if let Some(ty) = &self.result {
             ty.check_at(&mut vec!["result"])?;
-            if ty.channels().len() > MAX_CHANNELS {
-                return Err(too_many(ty));
-            }
+            check_channels("result", ty, &mut 0)?;
         }
         Ok(())
     }
@@ -150,6 +140,21 @@ impl FunctionType {
             return Err(CallError::without_results());
         }
         Ok(decode_all(self.result.iter(), root, limits)?)
+    }
+}
+
+/// Checks that there are not too many channels, counted in `total`, and none too deep.
+fn check_channels(name: &str, ty: &Ty, total: &mut usize) -> Result<(), SignatureError> {
+    let channels = ty.channels();
+    *total += channels.len();
+    if *total > MAX_CHANNELS {
+        let why = "the signature has too many streams and futures";
+        return Err(SignatureError::new(&[name], ty, why));
+    }
+    // A path begins with the parameter's or result's index.
+    match channels.iter().find(|(path, _)| path.len() >= MAX_PATH) {
+        None => Ok(()),
+        Some((_, channel)) => Err(SignatureError::new(&[name], channel, "it stands too deep")),
     }
 }
 

@@ -1,6 +1,8 @@
 //! `cargo xtask`: everything that is done to this repository, from the first
 //! run on a bare machine to the checks of the continuous integration.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 mod bench;
@@ -15,6 +17,7 @@ mod test;
 mod up;
 
 use layout::Layout;
+use progress::say;
 
 #[derive(Parser)]
 #[command(
@@ -42,8 +45,18 @@ enum Command {
     Bench(bench::Bench),
 }
 
-fn main() -> anyhow::Result<()> {
-    let command = Command::parse();
+fn main() -> ExitCode {
+    match run(Command::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not with Debug: a backtrace of this program helps nobody.
+            say(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
     let layout = Layout::find()?;
     match command {
         Command::Up(up) => up.run(&layout),

@@ -26,16 +26,19 @@ impl Test {
         let toolchain = steps.step("setup: actors' toolchain", || {
             setup::guest_toolchain(layout)
         })?;
-        match &self.filter {
-            Some(filter) => say(format_args!(
-                "only the tests that match '{filter}': no format, licence and lint checks"
-            )),
+        let advisories = match &self.filter {
+            Some(filter) => {
+                say(format_args!(
+                    "only the tests that match '{filter}': no format, licence and lint checks"
+                ));
+                None
+            }
             None => {
                 steps.step("format", || format(layout))?;
                 let deny = steps.step("setup: cargo-deny", || setup::cargo_deny(layout))?;
-                steps.step("dependencies", || dependencies(layout, &deny))?;
+                Some(steps.step("dependencies", || dependencies(layout, &deny))?)
             }
-        }
+        };
         steps.step("actors", || guests::build(layout, &toolchain))?;
         if self.filter.is_none() {
             steps.step("clippy", || clippy(layout))?;
@@ -48,6 +51,10 @@ impl Test {
             None => tests(layout, &nats_server, &["--no-fail-fast"]),
         })?;
         steps.end();
+        if let Some(Advisories::OutOfReach) = advisories {
+            // Again, where it is not lost above thousands of lines.
+            say(Advisories::OUT_OF_REACH);
+        }
         Ok(())
     }
 }
@@ -59,20 +66,37 @@ fn format(layout: &Layout) -> Result<()> {
         .arg(layout.actors_workspace()))
 }
 
-/// Licences, sources and versions always; advisories where their list can be had.
-fn dependencies(layout: &Layout, deny: &Path) -> Result<()> {
-    let check = |checks: &[&str]| {
+/// Whether the list of known advisories could be had.
+enum Advisories {
+    Checked,
+    OutOfReach,
+}
+
+impl Advisories {
+    const OUT_OF_REACH: &str = "!! THE ADVISORIES WERE NOT CHECKED: their database cannot be \
+        fetched here. Run `cargo xtask test` where it can.";
+}
+
+/// Licences, bans and sources always; advisories where their database can be fetched.
+fn dependencies(layout: &Layout, deny: &Path) -> Result<Advisories> {
+    let deny = |args: &[&str]| {
         let mut command = clean(deny);
-        command.current_dir(layout.root());
-        run(command.args(["--workspace", "check"]).args(checks))
+        command.current_dir(layout.root()).args(args);
+        command
     };
-    check(&["licenses", "bans", "sources"])?;
-    if probe(clean(deny).current_dir(layout.root()).args(["fetch", "db"])).is_some() {
-        return check(&["advisories"]);
+    run(&mut deny(&[
+        "--workspace",
+        "check",
+        "licenses",
+        "bans",
+        "sources",
+    ]))?;
+    if probe(&mut deny(&["fetch", "db"])).is_none() {
+        say(Advisories::OUT_OF_REACH);
+        return Ok(Advisories::OutOfReach);
     }
-    say("!! THE ADVISORIES WERE NOT CHECKED: the advisory database cannot be fetched here.");
-    say("!! On a machine that reaches it, run: cargo xtask test");
-    Ok(())
+    run(&mut deny(&["--workspace", "check", "advisories"]))?;
+    Ok(Advisories::Checked)
 }
 
 fn clippy(layout: &Layout) -> Result<()> {

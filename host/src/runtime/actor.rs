@@ -76,6 +76,8 @@ pub struct Counters {
     pub in_flight: usize,
     /// Calls that wait for a place.
     pub waiting: usize,
+    /// Instances that hold resources for callers.
+    pub resource_instances: usize,
 }
 
 impl Counts {
@@ -183,6 +185,7 @@ impl Actor {
             traps: counts.traps.load(Relaxed),
             in_flight: self.in_flight(),
             waiting: self.gate.waiting(),
+            resource_instances: self.owners.len(),
         }
     }
 
@@ -262,13 +265,16 @@ impl Actor {
             .map_or(longest, |deadline| deadline.min(longest));
         let cancelled = call.cancelled.clone();
         let stopped = self.stopped.clone();
+        if stopped.is_cancelled() {
+            return Err(stopping());
+        }
         tokio::select! {
             biased;
             result = tokio::time::timeout_at(deadline.into(), self.run(call, deadline, started)) => result.unwrap_or_else(|_| {
                 Err(CallError::DeadlineExceeded { after_ms: millis(started.elapsed()) })
             }),
             () = cancelled.cancelled() => Err(CallError::Cancelled),
-            () = stopped.cancelled() => Err(CallError::Overloaded("the actor is being stopped".into())),
+            () = stopped.cancelled() => Err(stopping()),
         }
     }
 
@@ -331,6 +337,10 @@ impl std::fmt::Debug for Actor {
             .field("counters", &self.counters())
             .finish_non_exhaustive()
     }
+}
+
+fn stopping() -> CallError {
+    CallError::Overloaded("the actor is being stopped".into())
 }
 
 fn check(runtime: &Runtime, options: &ActorOptions) -> Result<(), StartError> {

@@ -52,7 +52,7 @@ fn reason(error: &wasmtime::Error, trap: Option<&Trap>, state: &CallState) -> St
         why = format!("{memory} ({why})");
     }
     // Rust guests say why they panic on standard error, and end by `unreachable`.
-    match state.stderr.last_line() {
+    match state.stderr.last_words() {
         Some(last) => format!("{why}; its last words: {last}"),
         None => why,
     }

@@ -28,6 +28,7 @@ pub struct Module {
     imports: Vec<String>,
     /// Its size as WebAssembly.
     bytes: usize,
+    from_cache: bool,
 }
 
 /// What calls of a module reach.
@@ -97,6 +98,11 @@ impl Module {
             exports: self.exports.listed.clone(),
             imports: self.imports.clone(),
         }
+    }
+
+    /// Whether it was found compiled on disk.
+    pub fn is_from_cache(&self) -> bool {
+        self.from_cache
     }
 
     /// Its size as WebAssembly, in bytes.

@@ -1,6 +1,7 @@
 //! What actors write to their standard streams goes to the host's log, line by line, within bounds.
 
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,6 +20,8 @@ use wasmtime_wasi::{
 const MAX_LINE_BYTES: usize = 4096;
 /// What one call may write; what comes after is counted and dropped.
 const MAX_LINES: u32 = 1000;
+/// How many lines make up the last words: a panic has a place and a message.
+const LAST_LINES: usize = 2;
 /// What a guest may write at once.
 const WRITE_BYTES: usize = 64 << 10;
 
@@ -42,8 +45,8 @@ struct Lines {
     skipping: bool,
     written: u32,
     dropped: u32,
-    /// The last whole line: with standard error, why a guest panicked.
-    last: Option<String>,
+    /// The last whole lines: with standard error, why a guest panicked.
+    last: VecDeque<String>,
 }
 
 impl Output {
@@ -55,7 +58,7 @@ impl Output {
             skipping: false,
             written: 0,
             dropped: 0,
-            last: None,
+            last: VecDeque::new(),
         })))
     }
 
@@ -63,11 +66,12 @@ impl Output {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last line that was written, if any.
-    pub(super) fn last_line(&self) -> Option<String> {
+    /// The last lines that were written, if any, as one.
+    pub(super) fn last_words(&self) -> Option<String> {
         let mut lines = self.lines();
         lines.end_line();
-        lines.last.take()
+        let words: Vec<_> = lines.last.drain(..).collect();
+        (!words.is_empty()).then(|| words.join(" "))
     }
 }
 
@@ -115,7 +119,13 @@ impl Lines {
                 tracing::info!(target: "trellis::actor", actor = %self.actor, stream = "stderr", "{line}")
             }
         }
-        self.last = Some(line);
+        // What Rust says after every panic is no news to who cannot set the variable.
+        if !line.starts_with("note: run with `RUST_BACKTRACE=") {
+            if self.last.len() == LAST_LINES {
+                self.last.pop_front();
+            }
+            self.last.push_back(line);
+        }
     }
 }
 
@@ -196,8 +206,8 @@ mod tests {
         let mut output = output();
         output.write(Bytes::from_static(b"one\ntw")).unwrap();
         output.write(Bytes::from_static(b"o")).unwrap();
-        assert_eq!(output.last_line().as_deref(), Some("two"));
-        assert_eq!(output.last_line(), None);
+        assert_eq!(output.last_words().as_deref(), Some("one two"));
+        assert_eq!(output.last_words(), None);
     }
 
     #[test]
@@ -205,8 +215,8 @@ mod tests {
         let mut output = output();
         output.write(vec![b'x'; 3 * MAX_LINE_BYTES].into()).unwrap();
         output.write(Bytes::from_static(b"xxx")).unwrap();
-        assert_eq!(output.last_line().unwrap().len(), MAX_LINE_BYTES);
-        assert_eq!(output.last_line(), None);
+        assert_eq!(output.last_words().unwrap().len(), MAX_LINE_BYTES);
+        assert_eq!(output.last_words(), None);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(super) fn link(
     runtime: &Runtime,
     component: &Component,
     bytes: usize,
+    from_cache: bool,
 ) -> Result<Module, LoadError> {
     let engine = runtime.engine();
     let ty = component.component_type();
@@ -70,6 +71,7 @@ pub(super) fn link(
         resources,
         exports,
         bytes,
+        from_cache,
     })
 }
 

@@ -33,7 +33,7 @@ pub(in crate::runtime) fn load(
         Some(component) => component,
         None => compile(runtime, bytes)?,
     };
-    let module = link(runtime, &component, bytes.len())?;
+    let module = link(runtime, &component, bytes.len(), !fresh)?;
     if fresh && let Some(cache) = runtime.cache() {
         cache.put(&hash, &component);
     }

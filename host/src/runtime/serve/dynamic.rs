@@ -32,9 +32,10 @@ pub(in crate::runtime) async fn handle(
 ) -> Result<Outgoing, CallError> {
     let turn = actor.turn().await?;
     let mut store = new_store(scope, Handles::default());
+    let params = read_params(&mut store, export, call.params.root)?;
     let outcome = async {
         let instance = actor.module().pre.instantiate_async(&mut store).await?;
-        invoke(&mut store, &instance, export, call.params.root).await
+        invoke(&mut store, &instance, export, &params).await
     };
     let outcome = outcome
         .await
@@ -45,37 +46,39 @@ pub(in crate::runtime) async fn handle(
     outcome.map(Outgoing::unary)
 }
 
-/// Calls an export with encoded parameters, and gives its encoded result.
+/// The parameters of a call as values of the store.
+pub(in crate::runtime) fn read_params(
+    store: &mut Store<CallState>,
+    export: &Export,
+    root: Bytes,
+) -> Result<Vec<Val>, CallError> {
+    let types = export.function.ty.params.iter().map(|(_, ty)| ty);
+    let store = store.as_context_mut();
+    decode_all(root, types, &mut Border { store })
+}
+
+/// Calls an export, and gives its encoded result.
 pub(in crate::runtime) async fn invoke(
     store: &mut Store<CallState>,
     instance: &Instance,
     export: &Export,
-    params: Bytes,
+    params: &[Val],
 ) -> wasmtime::Result<Bytes> {
     let ty = &export.function.ty;
     let func = instance
         .get_func(&mut *store, export.index)
         .ok_or_else(|| wasmtime::format_err!("{} is not in the instance", export.function.name))?;
-    let mut border = Border {
-        store: store.as_context_mut(),
-    };
-    let params = decode_all(params, ty.params.iter().map(|(_, ty)| ty), &mut border)?;
     let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
-    func.call_async(&mut *store, &params, &mut results).await?;
+    func.call_async(&mut *store, params, &mut results).await?;
     let mut out = BytesMut::new();
     if let (Some(ty), Some(value)) = (&ty.result, results.first()) {
-        encode(
-            value,
-            ty,
-            &mut Border {
-                store: store.as_context_mut(),
-            },
-            &mut out,
-        )?;
+        let store = store.as_context_mut();
+        encode(value, ty, &mut Border { store }, &mut out)?;
     }
     if out.len() > MAX_ROOT_BYTES {
+        let what = "a call's result".into();
         return Err(CallError::TooLarge {
-            what: "a call's result".into(),
+            what,
             bytes: out.len(),
             limit: MAX_ROOT_BYTES,
         }

@@ -18,7 +18,7 @@ use trellis_rpc::{
 };
 use wasmtime::{Store, component::Instance};
 
-use super::dynamic::invoke;
+use super::dynamic::{invoke, read_params};
 use crate::runtime::{
     Actor,
     actor::Shared,
@@ -73,6 +73,11 @@ impl Owners {
             limit,
             idle,
         }
+    }
+
+    /// How many instances there are.
+    pub(in crate::runtime) fn len(&self) -> usize {
+        self.table().len()
     }
 
     /// Ends all instances that no call is using.
@@ -179,13 +184,15 @@ pub(in crate::runtime) async fn handle(
             }
         }
     };
-    let outcome = invoke(
-        &mut living.store,
-        &living.instance,
-        export,
-        call.params.root,
-    )
-    .await;
+    let params = match read_params(&mut living.store, export, call.params.root) {
+        Ok(params) => params,
+        // The instance has not run, and what others hold of it lives on.
+        Err(error) => {
+            keep(actor, &owner, &mut place, living);
+            return Err(error);
+        }
+    };
+    let outcome = invoke(&mut living.store, &living.instance, export, &params).await;
     match outcome {
         Ok(root) => {
             keep(actor, &owner, &mut place, living);

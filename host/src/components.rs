@@ -24,6 +24,7 @@ use trellis_rpc::{
 use crate::{
     host::{Host, MissingConfig},
     image::{self, ImageError, ImageRef},
+    round_trip::{NoRoundTrip, round_trip},
     runtime::{Actor, ActorOptions, Limits, LoadError, Module, StartError},
 };
 
@@ -79,6 +80,8 @@ pub(crate) enum ComponentError {
     Start(#[from] StartError),
     #[error("serving its calls failed: {0}")]
     Serve(CallError),
+    #[error("serving its calls failed: {0}")]
+    NotServed(#[from] NoRoundTrip),
     #[error("the host is stopping")]
     Stopping,
 }
@@ -277,6 +280,8 @@ async fn start(host: &Arc<Host>, wanted: Wanted) -> Result<Running, ComponentErr
         .serve(&wanted.id, actor.clone(), served)
         .await
         .map_err(ComponentError::Serve)?;
+    // Who hears that it runs may call it.
+    round_trip(&host.calls).await?;
     let describing = CancellationToken::new();
     host.spawn(crate::control::answer_describe(
         host.clone(),

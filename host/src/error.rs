@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use trellis_lattice::{claims::KeyError, connect::ConnectError};
 
-use crate::{runtime::RuntimeError, store::StoreError};
+use crate::{round_trip::NoRoundTrip, runtime::RuntimeError, store::StoreError};
 
 /// A host that can't start.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,9 @@ pub enum HostError {
     /// The control interface can't be served.
     #[error("NATS: subscribing to the control interface failed: {0}")]
     Subscribe(#[from] async_nats::SubscribeError),
+    /// NATS doesn't answer.
+    #[error(transparent)]
+    NoRoundTrip(#[from] NoRoundTrip),
     /// The thread that starts providers can't be made.
     #[error("starting the thread that starts providers failed: {0}")]
     Thread(io::Error),

@@ -39,7 +39,10 @@ pub(crate) struct Host {
     pub(crate) identity: Identity,
     pub(crate) policy: Arc<IssuerPolicy>,
     pub(crate) credentials: Credentials,
+    /// For control, events and the lattice's state.
     pub(crate) client: Client,
+    /// For calls, through `rpc`.
+    pub(crate) calls: Client,
     pub(crate) connections: watch::Receiver<u64>,
     pub(crate) subjects: Subjects,
     pub(crate) rpc: NatsRpc,

@@ -19,6 +19,7 @@ mod image;
 pub mod links;
 mod order;
 mod providers;
+mod round_trip;
 mod routes;
 mod run;
 pub mod runtime;
@@ -26,5 +27,6 @@ mod store;
 
 pub use config::HostConfig;
 pub use error::HostError;
+pub use round_trip::NoRoundTrip;
 pub use run::run;
 pub use store::StoreError;

@@ -26,6 +26,7 @@ use crate::{
     links::LinkTable,
     order::Order,
     providers::{Providers, Spawner},
+    round_trip::round_trip,
     routes::HostRoutes,
     runtime::{Runtime, RuntimeConfig},
     store::{self, Bucket, Store, StoreError, View},
@@ -89,7 +90,7 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         source,
     })?;
 
-    let rpc = NatsRpc::new(calls, config.lattice.clone());
+    let rpc = NatsRpc::new(calls.clone(), config.lattice.clone());
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Arc::new(Host {
         events: Events::new(client.clone(), subjects.clone(), identity.id.clone()),
@@ -99,6 +100,7 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         policy: Arc::new(policy),
         credentials,
         client,
+        calls,
         connections,
         subjects,
         rpc,
@@ -166,14 +168,8 @@ async fn work(
     followers.spawn(follow_changes(host.clone()));
 
     let control = Control::subscribe(host).await?;
-    // A request that another connection sends from now on must find the subscriptions made.
-    host.client
-        .flush()
-        .await
-        .map_err(|error| StoreError::Unavailable {
-            what: "joining the lattice",
-            source: error.into(),
-        })?;
+    // A request that someone sends from now on must find the subscriptions made.
+    round_trip(&host.client).await?;
     let control_stop = CancellationToken::new();
     let mut answering = JoinSet::new();
     answering.spawn(control.run(host.clone(), control_stop.clone()));

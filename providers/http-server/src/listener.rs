@@ -1,17 +1,20 @@
 //! An address and its connections.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::service::service_fn;
+use hyper::{rt::Executor, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
 };
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use crate::{
     config::{MIN_HEADER_BYTES, Settings},
@@ -70,39 +73,63 @@ impl Listener {
 }
 
 async fn run(listener: TcpListener, slot: Arc<Slot>, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
-    let graceful = GracefulShutdown::new();
+    let mut connections = Connections::default();
     tokio::select! {
-        () = accept(&listener, &slot, &mut connections, &graceful) => {}
+        () = accept(&listener, &slot, &mut connections) => {}
         () = slot.abandoned() => {}
         () = stop.cancelled() => slot.close(),
     }
     // Before anything else: whoever wants the port next can have it.
     drop(listener);
-    let drained = tokio::time::timeout(DRAIN_LIMIT, graceful.shutdown()).await;
-    if drained.is_err() {
-        tracing::warn!(connections = connections.len(), "requests still run and are cut off");
+    connections.drain().await;
+}
+
+/// The open connections.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    graceful: GracefulShutdown,
+    /// Cancelled when no connection may begin its first request.
+    closing: CancellationToken,
+    streams: Streams,
+}
+
+/// The requests of HTTP/2 connections, each a task that hyper starts.
+#[derive(Clone, Default)]
+struct Streams {
+    tasks: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, request: F) {
+        self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(request));
     }
-    connections.shutdown().await;
+}
+
+impl Connections {
+    async fn drain(mut self) {
+        self.closing.cancel();
+        let drained = tokio::time::timeout(DRAIN_LIMIT, self.graceful.shutdown()).await;
+        if drained.is_err() {
+            tracing::warn!(connections = self.tasks.len(), "requests still run and are cut off");
+        }
+        self.tasks.shutdown().await;
+        self.streams.cut.cancel();
+        self.streams.tasks.close();
+        self.streams.tasks.wait().await;
+    }
 }
 
 /// Accepts connections for ever, as many as the link allows at once.
-async fn accept(
-    listener: &TcpListener,
-    slot: &Arc<Slot>,
-    connections: &mut JoinSet<()>,
-    graceful: &GracefulShutdown,
-) {
-    while let Some(settings) = slot.settings() {
-        let room = connections.len() < settings.max_connections;
+async fn accept(listener: &TcpListener, slot: &Arc<Slot>, connections: &mut Connections) {
+    while let Some(Settings { max_connections, .. }) = slot.settings() {
+        let room = connections.tasks.len() < max_connections;
         tokio::select! {
             biased;
-            Some(_) = connections.join_next() => {}
+            Some(_) = connections.tasks.join_next() => {}
             accepted = listener.accept(), if room => match accepted {
-                Ok((stream, _)) => {
-                    let served = serve(stream, slot.clone(), settings, graceful.watcher());
-                    connections.spawn(served);
-                }
+                Ok((stream, _)) => begin(stream, slot, connections),
                 Err(error) => {
                     tracing::warn!(%error, "no connection could be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -112,26 +139,39 @@ async fn accept(
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    slot: Arc<Slot>,
-    settings: Settings,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
+fn begin(stream: TcpStream, slot: &Arc<Slot>, connections: &mut Connections) {
+    // Those of now: the link may have changed while nobody came.
+    let Some(settings) = slot.settings() else { return };
     // Small responses must not wait for the client's acknowledgement of earlier ones.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    // hyper's own timeout begins with the first bytes.
-    if tokio::time::timeout(HEAD_TIMEOUT, stream.readable()).await.is_err() {
-        return;
-    }
-    let exchange = Arc::new(Exchange { slot });
-    let service = service_fn(move |request| {
-        let exchange = exchange.clone();
-        async move { Ok::<_, std::convert::Infallible>(exchange.answer(request).await) }
+    let exchange = Arc::new(Exchange { slot: slot.clone() });
+    let builder = builder(&settings, connections.streams.clone());
+    let (watcher, closing) = (connections.graceful.watcher(), connections.closing.clone());
+    connections.tasks.spawn(async move {
+        // hyper's own timeout begins with the first bytes.
+        tokio::select! {
+            readable = tokio::time::timeout(HEAD_TIMEOUT, stream.readable()) => {
+                if readable.is_err() {
+                    return;
+                }
+            }
+            () = closing.cancelled() => return,
+        }
+        let service = service_fn(move |request| {
+            let exchange = exchange.clone();
+            async move { Ok::<_, Infallible>(exchange.answer(request).await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "a connection ended");
+        }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+}
+
+fn builder(settings: &Settings, streams: Streams) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -144,8 +184,5 @@ async fn serve(
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(HEAD_TIMEOUT);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection ended");
-    }
+    builder
 }

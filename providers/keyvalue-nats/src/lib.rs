@@ -1,1 +1,26 @@
-//! trellis-keyvalue-nats
+//! `wasi:keyvalue` on NATS JetStream, for components linked to it.
+//!
+//! - [`config`]: a link's configuration.
+//! - [`keys`]: where a component's buckets and keys are in a NATS bucket.
+//! - [`bucket`]: a NATS bucket behind a link, with its [`listing`] and [`counting`].
+//! - [`provider`]: links and calls.
+
+pub mod bucket;
+pub mod config;
+pub mod counting;
+pub mod keys;
+pub mod listing;
+pub mod provider;
+
+pub use provider::KeyvalueNats;
+
+/// The provider's name: `builtin:keyvalue-nats`, `trellis provider keyvalue-nats`.
+pub const NAME: &str = "keyvalue-nats";
+
+/// Runs the provider as this process: host data comes on standard input.
+///
+/// # Errors
+/// Why it could not run or did not end well.
+pub async fn run() -> Result<(), trellis_provider::RunError> {
+    trellis_provider::run::<KeyvalueNats>().await
+}

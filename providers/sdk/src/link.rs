@@ -20,6 +20,16 @@ pub enum Role {
     Target,
 }
 
+impl Role {
+    /// The link's field that configures this end.
+    fn side(self) -> &'static str {
+        match self {
+            Self::Source => "source_config",
+            Self::Target => "target_config",
+        }
+    }
+}
+
 /// A link, with the configuration of the provider's side as the provider's own type.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LinkConfig<C> {
@@ -35,6 +45,8 @@ pub struct LinkConfig<C> {
     pub wit_package: String,
     /// The interfaces' names, for example `store`.
     pub interfaces: Vec<String>,
+    /// Which end the provider is.
+    pub role: Role,
     /// This side's configuration; a secret of a field's name takes the field's place.
     pub config: C,
     /// This side's secrets.
@@ -54,7 +66,7 @@ impl<C> LinkConfig<C> {
 
     /// An error about a field of this link's configuration that only the provider could find.
     pub fn config_error(&self, field: &str, problem: impl Into<String>) -> LinkError {
-        ConfigError::field(self.to_string(), field, problem).into()
+        ConfigError::field(format!("{self}, {}", self.role.side()), field, problem).into()
     }
 }
 
@@ -77,13 +89,13 @@ pub(crate) fn read<C: DeserializeOwned>(
     role: Role,
     keys: Option<&SecretKeys>,
 ) -> Result<LinkConfig<C>, LinkError> {
-    let (side, config, sealed) = match role {
-        Role::Source => ("source_config", &link.source_config, &link.source_secrets),
-        Role::Target => ("target_config", &link.target_config, &link.target_secrets),
+    let (config, sealed) = match role {
+        Role::Source => (&link.source_config, &link.source_secrets),
+        Role::Target => (&link.target_config, &link.target_secrets),
     };
     let secrets = secrets::open(keys, sealed.as_ref())
         .map_err(|error| LinkError::Refused(format!("link {} {}: {error}", link.key(), link.target)))?;
-    let what = format!("link {} {}, {side}", link.key(), link.target);
+    let what = format!("link {} {}, {}", link.key(), link.target, role.side());
     let merged: BTreeMap<String, String> = secrets::merge(config, &secrets);
     Ok(LinkConfig {
         source_id: link.source_id.clone(),
@@ -92,6 +104,7 @@ pub(crate) fn read<C: DeserializeOwned>(
         wit_namespace: link.wit_namespace.clone(),
         wit_package: link.wit_package.clone(),
         interfaces: link.interfaces.clone(),
+        role,
         config: from_config(&what, &merged)?,
         secrets,
     })

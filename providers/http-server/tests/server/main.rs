@@ -1,0 +1,8 @@
+//! The server over a real NATS server, with a component that the test plays.
+
+mod bodies;
+mod kit;
+mod limits;
+mod links;
+mod requests;
+mod shutdown;

@@ -37,8 +37,7 @@ const MAX_IN_FLIGHT: usize = 32;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What can be asked.
-const VERBS: &str =
-    "put, list, get, deploy, undeploy, delete (del), status, versions (history)";
+const VERBS: &str = "put, list, get, deploy, undeploy, delete (del), status, versions (history)";
 
 /// A request that is refused.
 #[derive(Debug, thiserror::Error)]
@@ -183,11 +182,12 @@ impl Api {
                 encode(&self.undeploy(name).await?)
             }
             ("del" | "delete", Some(name)) => encode(&self.delete(name, read_body(body)?).await?),
-            ("deploy" | "undeploy" | "del" | "delete" | "status" | "versions" | "history", None) => {
-                Err(Refusal::Request(format!(
-                    "{verb} needs an application's name: {base}{verb}.NAME"
-                )))
-            }
+            (
+                "deploy" | "undeploy" | "del" | "delete" | "status" | "versions" | "history",
+                None,
+            ) => Err(Refusal::Request(format!(
+                "{verb} needs an application's name: {base}{verb}.NAME"
+            ))),
             ("put" | "list", Some(_)) => Err(Refusal::Request(format!(
                 "{verb} takes no name: {base}{verb}"
             ))),

@@ -69,8 +69,7 @@ impl Attempts {
 
     /// Forgets what is no longer in the plan: it came true, or is no longer wanted.
     pub fn settle(&mut self, steps: &[Step]) {
-        let subjects: BTreeSet<Subject> =
-            steps.iter().map(|step| step.command.subject()).collect();
+        let subjects: BTreeSet<Subject> = steps.iter().map(|step| step.command.subject()).collect();
         self.by_subject
             .retain(|subject, _| subjects.contains(subject));
     }
@@ -124,7 +123,10 @@ impl Attempts {
     /// A command was accepted.
     pub fn accepted(&mut self, command: &Command, now: Instant) {
         let until = now + self.timing.outcome;
-        if let Some(attempt) = self.of(command) {
+        // The event of its failure may have come before this.
+        if let Some(attempt) = self.of(command)
+            && attempt.phase == Phase::Sending
+        {
             attempt.phase = Phase::Accepted { until };
         }
     }
@@ -225,7 +227,10 @@ mod tests {
         assert_eq!(attempts.due(&steps, start).len(), 1);
         assert_eq!(attempts.due(&steps, start).len(), 0);
         attempts.accepted(&steps[0].command, start);
-        assert_eq!(attempts.due(&steps, start + Duration::from_secs(9)).len(), 0);
+        assert_eq!(
+            attempts.due(&steps, start + Duration::from_secs(9)).len(),
+            0
+        );
         // No outcome: that is a failure, tried again after its wait.
         let late = start + Duration::from_secs(10);
         assert_eq!(attempts.due(&steps, late).len(), 0);
@@ -264,6 +269,16 @@ mod tests {
         attempts.refused(&steps[0].command, "no".into(), now);
         assert_eq!(attempts.due(&[], now).len(), 0);
         assert_eq!(attempts.due(&steps, now).len(), 1);
+    }
+
+    #[test]
+    fn a_failure_that_is_told_before_the_answer_counts() {
+        let (mut attempts, now) = (Attempts::new(timing()), Instant::now());
+        let steps = [step(1)];
+        attempts.due(&steps, now);
+        attempts.failed(&steps[0].command.subject(), "no".into(), now);
+        attempts.accepted(&steps[0].command, now);
+        assert_eq!(attempts.due(&steps, now + Duration::from_secs(1)).len(), 1);
     }
 
     #[test]

@@ -95,7 +95,11 @@ impl fmt::Display for Command {
                 scale.component_id, scale.count, scale.host_id
             ),
             Self::StartProvider(start) => {
-                write!(f, "start provider {} on {}", start.provider_id, start.host_id)
+                write!(
+                    f,
+                    "start provider {} on {}",
+                    start.provider_id, start.host_id
+                )
             }
             Self::StopProvider(stop) => {
                 write!(f, "stop provider {} on {}", stop.provider_id, stop.host_id)

@@ -209,12 +209,7 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn workload(
-        &mut self,
-        component: &Component,
-        is_daemon: bool,
-        properties: &SpreadProperties,
-    ) {
+    fn workload(&mut self, component: &Component, is_daemon: bool, properties: &SpreadProperties) {
         let kind = match is_daemon {
             true => PartKind::Daemon,
             false => PartKind::Spread,

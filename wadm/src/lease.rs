@@ -76,7 +76,10 @@ impl Lease {
             if since.elapsed() < self.term {
                 return Ok(None);
             }
-            tracing::warn!(holder = entry.holder, "the leading application manager is gone");
+            tracing::warn!(
+                holder = entry.holder,
+                "the leading application manager is gone"
+            );
         }
         // Counted from before the write: others count from after it.
         let renewed = Instant::now();

@@ -13,8 +13,8 @@ mod tree;
 mod types;
 
 pub use check::is_app_name;
-pub(crate) use image::same as same_image;
 pub use image::ImageError;
+pub(crate) use image::same as same_image;
 pub use problem::{ManifestErrors, Path, Position, Problem, Step, Warning};
 pub use tree::MAX_MANIFEST_BYTES;
 pub use types::{

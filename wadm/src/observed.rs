@@ -136,7 +136,8 @@ impl Observed {
                     annotations: event.annotations.clone(),
                     instances: event.max_instances,
                 };
-                host.components.insert(event.component_id.clone(), component);
+                host.components
+                    .insert(event.component_id.clone(), component);
             }),
             Event::ProviderStarted(event) => self.on_host(&event.host_id, |host| {
                 let provider = Provider {

@@ -123,8 +123,15 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     fn new(desired: &'a BTreeMap<String, App>) -> Self {
         Self {
-            links: desired.values().flat_map(App::links).map(Link::key).collect(),
-            configs: desired.values().flat_map(|app| app.configs.keys()).collect(),
+            links: desired
+                .values()
+                .flat_map(App::links)
+                .map(Link::key)
+                .collect(),
+            configs: desired
+                .values()
+                .flat_map(|app| app.configs.keys())
+                .collect(),
         }
     }
 }

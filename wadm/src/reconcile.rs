@@ -141,7 +141,11 @@ impl Reconciler {
     }
 
     /// Runs until told to stop. `connected` counts how often the connection came (back).
-    pub(crate) async fn run(mut self, mut connected: watch::Receiver<u64>, stop: CancellationToken) {
+    pub(crate) async fn run(
+        mut self,
+        mut connected: watch::Receiver<u64>,
+        stop: CancellationToken,
+    ) {
         tracing::info!(lattice = %self.control.subjects().lattice(), "leading");
         while !stop.is_cancelled() {
             connected.mark_unchanged();

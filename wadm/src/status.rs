@@ -78,7 +78,10 @@ fn deployed(scalers: &[ScalerStatus], leftovers: &[String], error: Option<String
 
 fn undeployed(leftovers: &[String], error: Option<String>) -> StatusInfo {
     match (removing(leftovers), error) {
-        (None, _) => info(StatusType::Undeployed, "Manifest has been undeployed".into()),
+        (None, _) => info(
+            StatusType::Undeployed,
+            "Manifest has been undeployed".into(),
+        ),
         (Some(what), None) => info(StatusType::Reconciling, what),
         (Some(what), Some(error)) => info(StatusType::Failed, format!("{what}: {error}")),
     }

@@ -9,14 +9,21 @@ use crate::store::Change;
 
 impl Api {
     pub(super) async fn delete(&self, name: &str, request: Delete) -> Result<DeleteReply, Refusal> {
-        let wanted = request.version.as_deref().filter(|version| !version.is_empty());
+        let wanted = request
+            .version
+            .as_deref()
+            .filter(|version| !version.is_empty());
         let changed = self
             .store
             .apps
             .change(name, |app| {
                 let Some(mut app) = app else {
                     let message = format!("Application with the name {name} not found");
-                    return Ok::<_, Infallible>(Change::Keep(reply(AppResult::Noop, message, false)));
+                    return Ok::<_, Infallible>(Change::Keep(reply(
+                        AppResult::Noop,
+                        message,
+                        false,
+                    )));
                 };
                 let Some(wanted) = wanted else {
                     let message = format!("Successfully deleted application {name}");
@@ -33,7 +40,8 @@ impl Api {
                 if deployed {
                     app.deployed_version = None;
                 }
-                let message = format!("Successfully deleted version {version} of application {name}");
+                let message =
+                    format!("Successfully deleted version {version} of application {name}");
                 let reply = reply(AppResult::Deleted, message, deployed);
                 Ok(match app.manifests.is_empty() {
                     true => Change::Remove(reply),

@@ -29,7 +29,11 @@ impl Api {
             .change(&name, |app| add(app, &manifest))
             .await??;
         reply.warnings = warnings.iter().map(ToString::to_string).collect();
-        tracing::info!(app = name, version = reply.current_version, "put a manifest");
+        tracing::info!(
+            app = name,
+            version = reply.current_version,
+            "put a manifest"
+        );
         Ok(reply)
     }
 }
@@ -48,7 +52,10 @@ fn check_content_type(content_type: Option<&str>) -> Result<(), Refusal> {
         "text/x-yaml",
         "text/plain",
     ];
-    if known.iter().any(|known| essence.eq_ignore_ascii_case(known)) {
+    if known
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
+    {
         return Ok(());
     }
     Err(Refusal::Request(format!(

@@ -15,7 +15,9 @@ impl Api {
             let status = self.status_of(&name, Some(&app)).await?;
             let newest = app.newest();
             summaries.push(AppSummary {
-                version: newest.map(|(version, _)| version.clone()).unwrap_or_default(),
+                version: newest
+                    .map(|(version, _)| version.clone())
+                    .unwrap_or_default(),
                 description: newest
                     .and_then(|(_, manifest)| manifest.description())
                     .map(str::to_owned),

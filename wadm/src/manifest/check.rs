@@ -109,10 +109,7 @@ fn metadata(manifest: &Manifest, path: &Path, findings: &mut Findings) {
             "is \"latest\", which always stands for the newest version: name it otherwise",
         );
     } else if version.len() > 128 || version.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        findings.error(
-            &path,
-            "must be at most 128 characters, without white space",
-        );
+        findings.error(&path, "must be at most 128 characters, without white space");
     }
 }
 
@@ -276,7 +273,6 @@ impl<'a> Check<'a> {
         let names = || self.components.iter().map(|other| other.name.as_str());
         if !names().any(|name| name == link.target.name) {
             let hint = hint(&link.target.name, names());
-            // 1.x's words come first: its tools show them as they are.
             let text = format!("no component is named {:?}{hint}", link.target.name);
             findings.error(&target.field("name"), text);
         } else if link.target.name == source.name {

@@ -132,7 +132,9 @@ fn plain(path: &Path) -> PathBuf {
     for part in path.components() {
         match part {
             PathPart::CurDir => {}
-            PathPart::ParentDir if matches!(plain.components().next_back(), Some(PathPart::Normal(_))) => {
+            PathPart::ParentDir
+                if matches!(plain.components().next_back(), Some(PathPart::Normal(_))) =>
+            {
                 plain.pop();
             }
             part => plain.push(part),
@@ -153,7 +155,10 @@ mod tests {
     #[test]
     fn references_have_three_forms() {
         assert_eq!(read("file:///a.wasm"), Ok(Image::File("/a.wasm")));
-        assert_eq!(read("builtin:http-server"), Ok(Image::Builtin("http-server")));
+        assert_eq!(
+            read("builtin:http-server"),
+            Ok(Image::Builtin("http-server"))
+        );
         assert_eq!(
             read("ghcr.io/x/y:1.0"),
             Ok(Image::Registry("ghcr.io/x/y:1.0"))

@@ -353,10 +353,7 @@ fn count(node: &Node, path: &Path, findings: &mut Findings) -> Option<u32> {
         Value::Number(written) | Value::Text(written) => format!("{written:?}"),
         _ => node.kind().to_owned(),
     };
-    let text = format!(
-        "must be a whole number from 0 to {}, not {found}",
-        u32::MAX
-    );
+    let text = format!("must be a whole number from 0 to {}, not {found}", u32::MAX);
     findings.error(path, text);
     None
 }

@@ -12,8 +12,8 @@ pub(super) fn nearest<'a>(
             let distance = strsim::damerau_levenshtein(&lower, &word.to_lowercase());
             (distance, word)
         })
-        // A third of the letters may be wrong, but one always.
-        .filter(|(distance, word)| *distance <= (word.chars().count() / 3).max(1))
+        // A third of the letters may be wrong, but at most two: more is another word.
+        .filter(|(distance, word)| *distance <= (word.chars().count() / 3).clamp(1, 2))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }

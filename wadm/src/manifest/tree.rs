@@ -234,7 +234,13 @@ impl Builder {
                         ));
                     };
                     self.count(at, nodes)?;
-                    self.add(Node { at: Some(at), ..node }, 0)?;
+                    self.add(
+                        Node {
+                            at: Some(at),
+                            ..node
+                        },
+                        0,
+                    )?;
                 }
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             }

@@ -103,7 +103,11 @@ impl Planner<'_> {
             superfluous += 1;
             // First up, then down: what moves is never away.
             if !waits {
-                self.step(name, Some(&part.id), super::remove::stop(id, &workload.id, there));
+                self.step(
+                    name,
+                    Some(&part.id),
+                    super::remove::stop(id, &workload.id, there),
+                );
             }
         }
         match hosts + superfluous {
@@ -146,7 +150,8 @@ impl Planner<'_> {
                     match (wanted.is_some(), ours) {
                         // Somebody else's that does the same is as good.
                         (true, true) if same && current => {
-                            unhealthy = unhealthy.or(there.unhealthy.as_ref().map(|why| (host, why)));
+                            unhealthy =
+                                unhealthy.or(there.unhealthy.as_ref().map(|why| (host, why)));
                         }
                         (true, false) if same => {}
                         (true, false) => foreign = Some(id),

@@ -68,8 +68,7 @@ impl Reconciler {
                 event.provider_id.clone(),
             )),
             Event::ComponentScaleFailed(event) => {
-                let subject =
-                    Subject::Component(event.host_id.clone(), event.component_id.clone());
+                let subject = Subject::Component(event.host_id.clone(), event.component_id.clone());
                 self.attempts.failed(&subject, event.error.clone(), now);
                 self.ask(Question::Inventory(event.host_id.clone()));
             }
@@ -177,9 +176,8 @@ impl Reconciler {
 
     /// Once everyone who is there was asked what it runs, commanding may begin.
     fn survey(&mut self) {
-        let asking = |question: &Question| {
-            matches!(question, Question::Hosts | Question::Inventory(_))
-        };
+        let asking =
+            |question: &Question| matches!(question, Question::Hosts | Question::Inventory(_));
         if !self.surveyed && !self.asking.iter().any(asking) {
             self.surveyed = true;
             tracing::info!(

@@ -34,7 +34,8 @@ impl StoredApp {
 
     /// The deployed version.
     pub fn deployed(&self) -> Option<(&String, &Manifest)> {
-        self.manifests.get_key_value(self.deployed_version.as_ref()?)
+        self.manifests
+            .get_key_value(self.deployed_version.as_ref()?)
     }
 
     /// A version by its name; `latest` and none stand for the newest.
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_1_x_stored_reads_and_writes_the_same() {
-        let captured = include_str!("../../tests/captured/stored-app.json");
+        let captured = include_str!("../../tests/all/captured/stored-app.json");
         let app: StoredApp = serde_json::from_str(captured).unwrap();
         assert_eq!(app.manifests.len(), 2);
         assert_eq!(

@@ -142,10 +142,9 @@ impl Bucket {
             let (done, outcome) = match edit(value) {
                 Err(refused) => return Ok(Err(refused)),
                 Ok(Edit::Keep(outcome)) => return Ok(Ok(outcome)),
-                Ok(Edit::Write(value, outcome)) => (
-                    self.write(key, &value, revision).await?.is_some(),
-                    outcome,
-                ),
+                Ok(Edit::Write(value, outcome)) => {
+                    (self.write(key, &value, revision).await?.is_some(), outcome)
+                }
                 Ok(Edit::Delete(outcome)) => (self.delete(key, revision).await?, outcome),
             };
             if done {

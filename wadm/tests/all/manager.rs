@@ -1,0 +1,63 @@
+//! An application manager in the test's process, and its API as 1.x's tools use it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::{sync::oneshot, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use trellis_lattice::connect::NatsSettings;
+use trellis_wadm::{Settings, WadmConfig, WadmError, attempts::Timing};
+
+pub struct Manager {
+    task: JoinHandle<Result<(), WadmError>>,
+    shutdown: CancellationToken,
+}
+
+impl Manager {
+    pub async fn start(nats: NatsSettings) -> Self {
+        let config = WadmConfig {
+            nats,
+            settings: Settings {
+                ping_every: Duration::from_millis(200),
+                host_grace: Duration::from_secs(1),
+                reconnect_grace: Duration::from_secs(5),
+                lease: Duration::from_millis(1500),
+                retry: Timing {
+                    first_wait: Duration::from_millis(200),
+                    longest_wait: Duration::from_secs(1),
+                    ..Timing::default()
+                },
+                ..Settings::default()
+            },
+            ..WadmConfig::default()
+        };
+        let (ready, is_ready) = oneshot::channel();
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(trellis_wadm::run(config, ready, shutdown.clone()));
+        if is_ready.await.is_err() {
+            panic!("{:?}", task.await);
+        }
+        Self { task, shutdown }
+    }
+
+    /// Ends it in the middle of what it does.
+    pub async fn crash(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+/// One request to the API.
+pub async fn ask(client: &async_nats::Client, verb: &str, body: impl AsRef<[u8]>) -> Value {
+    let subject = format!("wadm.api.default.model.{verb}");
+    let request = async_nats::Request::new()
+        .payload(body.as_ref().to_vec().into())
+        .timeout(Some(crate::nats::PATIENCE));
+    let reply = client.send_request(subject, request).await.unwrap();
+    serde_json::from_slice(&reply.payload).unwrap()
+}

@@ -353,14 +353,20 @@ impl Lattice {
         Ok(at)
     }
 
-    /// What all its processes printed: what a failed test shows.
+    /// What all its processes printed.
+    pub fn printed(&self) -> String {
+        let printed: Vec<_> = self.processes().map(Process::output).collect();
+        printed.join("\n")
+    }
+
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        let hosts = self.hosts.iter().map(|host| &host.process);
+        hosts.chain(&self.wadm)
+    }
+
+    /// The end of what each of its processes printed: what a failed test shows.
     pub fn logs(&self) -> String {
-        let processes = self
-            .hosts
-            .iter()
-            .map(|host| &host.process)
-            .chain(&self.wadm);
-        processes
+        self.processes()
             .map(|process| tail(&process.output()))
             .collect::<Vec<_>>()
             .join("\n---\n")

@@ -57,7 +57,7 @@ async fn misbehaviour_stays_with_the_call_that_caused_it() -> Result<()> {
     }
     let seen = load.stop().await;
     assert_eq!(seen.failed(), 0, "{seen:?}");
-    let log = lattice.logs();
+    let log = lattice.printed();
     assert!(
         log.contains("bad"),
         "the log says which actor failed:\n{log}"

@@ -222,7 +222,7 @@ async fn a_port_in_use_is_told() -> Result<()> {
         })
         .await?;
     trellis_tests::wait::until("the log names the address", || async {
-        let log = lattice.logs();
+        let log = lattice.printed();
         anyhow::ensure!(log.contains(&at) && log.contains("in use"), "{log}");
         Ok(())
     })

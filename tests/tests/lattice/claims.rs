@@ -68,7 +68,7 @@ async fn actors_that_are_not_rightly_signed_are_refused() -> Result<()> {
     let foreign = sign(&AccountKey::generate(), &unlimited)?;
     let cases: [(&str, &[u8], &str); 6] = [
         ("unsigned", &unsigned(&good)?, "unsigned"),
-        ("tampered", &tampered, "hash"),
+        ("tampered", &tampered, "altered after signing"),
         ("expired", &expired, "expired"),
         ("early", &early, "not valid before"),
         ("foreign", &foreign, "issuer"),

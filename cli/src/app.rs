@@ -1,7 +1,7 @@
 //! `trellis app`: applications, by way of the application manager.
 
 pub mod client;
-mod deploy;
+pub mod deploy;
 mod list;
 pub mod manifest;
 mod status;

@@ -3,8 +3,8 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    app, call, config, exit, get, inspect, keys, label, link, log, output, run, session::Options,
-    sign,
+    app, call, config, exit, get, host, inspect, keys, label, link, log, output, provider, run,
+    session::Options, sign, up, wadm,
 };
 
 /// A lattice of signed WebAssembly actors and the providers they are linked to.
@@ -24,6 +24,9 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Start a lattice on this machine, deploy applications, and end it all with Ctrl-C.
+    #[command(after_help = "Example:\n  trellis up --app examples/http-counter/app.yaml")]
+    Up(Box<up::Up>),
     /// Show what the lattice has.
     #[command(after_help = "Example:\n  trellis get hosts")]
     Get {
@@ -72,6 +75,17 @@ enum Command {
         #[command(subcommand)]
         what: run::Stop,
     },
+    /// Run a host.
+    #[command(
+        after_help = "Example:\n  trellis host --issuer AASHHWMOQTVG5RE3K3T5QXLGZ5AD2YKTFDGDSDY2XWVPJD3GD2YRXFXF --label pop=fra"
+    )]
+    Host(Box<host::Host>),
+    /// Run an application manager.
+    #[command(after_help = "Example:\n  trellis wadm --lattice default")]
+    Wadm(wadm::Wadm),
+    /// Run a built-in provider; a host starts it so.
+    #[command(after_help = "Example:\n  trellis provider http-server < host-data.base64")]
+    Provider(provider::Provider),
     /// Make and list keys.
     #[command(after_help = "Example:\n  trellis keys gen account --file account.nk")]
     Keys {
@@ -100,8 +114,18 @@ enum Command {
 /// As the command; [`exit`] tells them.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let options = cli.options;
-    log::to_stderr("error");
+    // What asks something says what went wrong as its error; roles log. A provider's log is its own room's, and
+    // so is that of `up`.
+    match &cli.command {
+        Command::Up(_) | Command::Provider(_) => {}
+        Command::Host(_) | Command::Wadm(_) => log::to_stderr("info,async_nats=warn"),
+        _ => log::to_stderr("error"),
+    }
     match cli.command {
+        Command::Up(up) => role(up.run(&options)),
+        Command::Host(host) => role(host.run(&options)),
+        Command::Wadm(wadm) => role(wadm.run(&options)),
+        Command::Provider(provider) => role(provider.run()),
         Command::Get { what } => tool(what.run(&options)),
         Command::App { what } => tool(what.run(&options)),
         Command::Call(call) => tool(call.run(&options)),
@@ -116,6 +140,17 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Inspect(inspect) => inspect.run(&options),
         Command::Completions { shell } => completions(shell),
     }
+}
+
+/// Runs what serves: on every processor.
+fn role(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(command);
+    // A thread that reads standard input can't be ended: the process doesn't wait for it.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    outcome
 }
 
 /// Runs a command that asks the lattice something: one thread is plenty.

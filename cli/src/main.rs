@@ -5,6 +5,7 @@
 //! - [`session`]: the options that all share, and the connection to the lattice they name.
 //! - [`output`], [`exit`], [`log`]: what is printed, what the exit code says, what is logged.
 //! - [`get`], [`app`], [`link`], [`config`], [`label`], [`run`]: the lattice, looked at and changed.
+//! - [`up`]: a lattice of its own; [`host`], [`wadm`], [`provider`]: one role each; [`ending`]: how they end.
 //! - [`call`]: one call of a component's function.
 //! - [`keys`], [`sign`], [`inspect`], [`state`]: files, without a lattice.
 
@@ -12,18 +13,23 @@ mod app;
 mod call;
 mod command;
 mod config;
+mod ending;
 mod exit;
 mod get;
+mod host;
 mod inspect;
 mod keys;
 mod label;
 mod link;
 mod log;
 mod output;
+mod provider;
 mod run;
 mod session;
 mod sign;
 mod state;
+mod up;
+mod wadm;
 
 use std::process::ExitCode;
 

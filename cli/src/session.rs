@@ -14,7 +14,7 @@ use trellis_lattice::{
 use crate::{
     exit::{NoAnswer, NotFound, Usage},
     output::Format,
-    state::State,
+    state::{State, running},
 };
 
 /// Whom the control client names when any host may answer.
@@ -121,7 +121,8 @@ impl Options {
         let url = self
             .nats_url
             .clone()
-            .or_else(|| std::env::var("NATS_URL").ok());
+            .or_else(|| std::env::var("NATS_URL").ok())
+            .or_else(|| Some(running::find(&self.state())?.nats_url));
         NatsSettings {
             url: url.unwrap_or_else(|| DEFAULT_URL.into()),
             credentials: self.creds.clone(),

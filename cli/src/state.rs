@@ -1,5 +1,7 @@
 //! The local state: `.trellis/` of the current directory, with the keys, and all that `trellis up` keeps.
 
+pub mod running;
+
 use std::{
     fs, io,
     os::unix::fs::DirBuilderExt as _,

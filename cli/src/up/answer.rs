@@ -18,19 +18,20 @@ const TRY_TIME: Duration = Duration::from_secs(5);
 /// Between two tries.
 const INTERVAL: Duration = Duration::from_millis(25);
 
+/// Where an HTTP server listens that nobody tells another place, as in 1.x.
+const DEFAULT_ADDRESS: &str = "0.0.0.0:8000";
+
 /// An address that an application's manifest has an HTTP server listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Where to connect to.
     address: String,
-    /// The path it is routed by.
-    path: String,
 }
 
 impl Endpoint {
     /// The URL.
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.address, self.path)
+        format!("http://{}/", self.address)
     }
 
     /// Waits until something answers there that isn't an error of the way; its status.
@@ -50,7 +51,11 @@ impl Endpoint {
             };
             if Instant::now() >= deadline {
                 let within = humantime::format_duration(within);
-                return Err(NoAnswer(format!("{} does not answer within {within}: {reason}", self.url())).into());
+                return Err(NoAnswer(format!(
+                    "{} does not answer within {within}: {reason}",
+                    self.url()
+                ))
+                .into());
             }
             sleep(INTERVAL).await;
         }
@@ -58,10 +63,14 @@ impl Endpoint {
 
     async fn get(&self) -> anyhow::Result<u16> {
         let stream = TcpStream::connect(&self.address).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let request = http::Request::get(&self.path)
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let request = http::Request::get("/")
             .header(http::header::HOST, &self.address)
-            .header(http::header::USER_AGENT, concat!("trellis/", env!("CARGO_PKG_VERSION")))
+            .header(
+                http::header::USER_AGENT,
+                concat!("trellis/", env!("CARGO_PKG_VERSION")),
+            )
             .body(Empty::<bytes::Bytes>::new())
             .context("request")?;
         // The connection works while the answer is waited for, and ends with it.
@@ -80,18 +89,37 @@ impl Endpoint {
 pub fn endpoints(manifest: &Manifest) -> Vec<Endpoint> {
     let mut found = Vec::new();
     for component in &manifest.spec.components {
-        let Kind::Capability(properties) = &component.kind else { continue };
+        let Kind::Capability(properties) = &component.kind else {
+            continue;
+        };
         for one in component.traits() {
-            let TraitProperties::Link(link) = &one.properties else { continue };
+            let TraitProperties::Link(link) = &one.properties else {
+                continue;
+            };
             if (link.namespace.as_str(), link.package.as_str()) != ("wasi", "http") {
                 continue;
             }
-            let own = link.source.as_ref().map(|source| values(&source.config)).unwrap_or_default();
-            let server = values(&properties.config);
+            let source = link
+                .source
+                .as_ref()
+                .map(|source| source.config.as_slice())
+                .unwrap_or_default();
+            let configs = [source, properties.config.as_slice()];
+            // What somebody else configures is not known here.
+            if configs
+                .iter()
+                .copied()
+                .flatten()
+                .any(|config| config.properties.is_none())
+            {
+                continue;
+            }
+            let [own, server] = configs.map(values);
             let address = own.get("address").or_else(|| server.get("default_address"));
-            let Some(address) = address.and_then(|address| reachable(address)) else { continue };
-            let path = own.get("path").filter(|path| path.starts_with('/')).cloned().unwrap_or_else(|| "/".into());
-            let endpoint = Endpoint { address, path };
+            let Some(address) = reachable(address.map_or(DEFAULT_ADDRESS, String::as_str)) else {
+                continue;
+            };
+            let endpoint = Endpoint { address };
             if !found.contains(&endpoint) {
                 found.push(endpoint);
             }
@@ -101,7 +129,11 @@ pub fn endpoints(manifest: &Manifest) -> Vec<Endpoint> {
 }
 
 fn values(config: &[ConfigProperty]) -> BTreeMap<String, String> {
-    config.iter().filter_map(|config| config.properties.clone()).flatten().collect()
+    config
+        .iter()
+        .filter_map(|config| config.properties.clone())
+        .flatten()
+        .collect()
 }
 
 /// What listens everywhere is reached on this machine.
@@ -151,15 +183,23 @@ spec:
         let (manifest, _) = trellis_wadm::manifest::parse(MANIFEST).unwrap();
         let urls: Vec<String> = endpoints(&manifest).iter().map(Endpoint::url).collect();
         assert_eq!(urls, ["http://127.0.0.1:8080/"]);
-        let (none, _) = trellis_wadm::manifest::parse(&MANIFEST.replace("package: http", "package: other")).unwrap();
+        let (none, _) =
+            trellis_wadm::manifest::parse(&MANIFEST.replace("package: http", "package: other"))
+                .unwrap();
         assert_eq!(endpoints(&none), []);
     }
 
     #[tokio::test]
     async fn nobody_there_is_told() {
         let port = super::super::nats::choose_port(None).unwrap();
-        let endpoint = Endpoint { address: format!("127.0.0.1:{port}"), path: "/".into() };
-        let error = endpoint.answers(Duration::from_millis(100)).await.unwrap_err().to_string();
+        let endpoint = Endpoint {
+            address: format!("127.0.0.1:{port}"),
+        };
+        let error = endpoint
+            .answers(Duration::from_millis(100))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(&endpoint.url()), "{error}");
     }
 }

@@ -43,13 +43,23 @@ pub fn start(folder: &Path, verbose: bool) -> anyhow::Result<()> {
     let path = folder.join("lattice.log");
     let own = RotatingFile::open(&path).with_context(|| format!("log {}", path.display()))?;
     let of_lattice = filter_fn(|metadata| !matches!(metadata.target(), ACTOR | PROVIDER));
-    let lattice = fmt::layer().with_writer(Mutex::new(own)).with_ansi(false).with_filter(of_lattice);
-    let shown = if verbose { LevelFilter::TRACE } else { LevelFilter::WARN };
+    let lattice = fmt::layer()
+        .with_writer(Mutex::new(own))
+        .with_ansi(false)
+        .with_filter(of_lattice);
+    let shown = if verbose {
+        LevelFilter::TRACE
+    } else {
+        LevelFilter::WARN
+    };
     let terminal = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_filter(shown);
-    let sources = Sources { folder: folder.to_owned(), files: Mutex::default() };
+    let sources = Sources {
+        folder: folder.to_owned(),
+        files: Mutex::default(),
+    };
     tracing_subscriber::registry()
         .with(log::filter("info,async_nats=warn"))
         .with(lattice)
@@ -73,8 +83,15 @@ impl<S: Subscriber> Layer<S> for Sources {
         }
         let mut line = Line::default();
         event.record(&mut line);
-        let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
-        let text = format!("{now} {:>5} {}{}\n", metadata.level(), line.message, line.rest);
+        let now = OffsetDateTime::now_utc()
+            .format(&Rfc3339)
+            .unwrap_or_default();
+        let text = format!(
+            "{now} {:>5} {}{}\n",
+            metadata.level(),
+            line.message,
+            line.rest
+        );
         self.write(&line.source, &text);
     }
 }
@@ -82,12 +99,18 @@ impl<S: Subscriber> Layer<S> for Sources {
 impl Sources {
     fn write(&self, source: &str, text: &str) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = if files.len() < MAX_FILES || files.contains_key(source) { source } else { SHARED };
+        let name = if files.len() < MAX_FILES || files.contains_key(source) {
+            source
+        } else {
+            SHARED
+        };
         if !files.contains_key(name) {
             // Ids have neither points nor white space; a slash is a letter to them.
             let path = self.folder.join(format!("{}.log", name.replace('/', "_")));
             // A log that can't be written must not stop what is logged.
-            let Ok(file) = RotatingFile::open(&path) else { return };
+            let Ok(file) = RotatingFile::open(&path) else {
+                return;
+            };
             files.insert(name.to_owned(), file);
         }
         if let Some(file) = files.get_mut(name) {
@@ -134,7 +157,10 @@ mod tests {
     #[test]
     fn each_source_has_its_file() {
         let folder = tempfile::TempDir::new().unwrap();
-        let sources = Sources { folder: folder.path().to_owned(), files: Mutex::default() };
+        let sources = Sources {
+            folder: folder.path().to_owned(),
+            files: Mutex::default(),
+        };
         let subscriber = tracing_subscriber::registry().with(sources);
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "trellis::actor", actor = %"shop-cart", stream = "stdout", "hello");
@@ -142,7 +168,11 @@ mod tests {
             tracing::info!("of the host");
         });
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-        assert!(read("shop-cart.log").ends_with(" INFO hello\n"), "{}", read("shop-cart.log"));
+        assert!(
+            read("shop-cart.log").ends_with(" INFO hello\n"),
+            "{}",
+            read("shop-cart.log")
+        );
         assert!(read("shop-kv.log").ends_with(" WARN slow\n"));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }

@@ -91,7 +91,13 @@ pub fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// The port named is in use.
 pub fn choose_port(named: Option<u16>) -> anyhow::Result<u16> {
-    let take = |port| Ok::<u16, std::io::Error>(TcpListener::bind((Ipv4Addr::LOCALHOST, port))?.local_addr()?.port());
+    let take = |port| {
+        Ok::<u16, std::io::Error>(
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port))?
+                .local_addr()?
+                .port(),
+        )
+    };
     match named {
         Some(port) => take(port).with_context(|| {
             format!("port {port} for NATS is in use: stop what listens there, name another one with --nats-port, or, if it is NATS, use it with --nats-url nats://127.0.0.1:{port}")
@@ -108,7 +114,12 @@ impl NatsServer {
     /// # Errors
     /// It doesn't start, or doesn't answer in time.
     pub async fn start(options: &NatsOptions) -> anyhow::Result<Self> {
-        let NatsOptions { program, port, data, log } = options;
+        let NatsOptions {
+            program,
+            port,
+            data,
+            log,
+        } = options;
         // What answers on the port must be this server and no other one.
         let name = format!("trellis-up-{}-{port}", std::process::id());
         let mut command = Command::new(program);
@@ -124,7 +135,9 @@ impl NatsServer {
             .kill_on_drop(true);
         end_with_this_process(&mut command);
         let file = RotatingFile::open(log).with_context(|| format!("log {}", log.display()))?;
-        let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
         let lines = LastLines::default();
         let mut reader = JoinSet::new();
         if let Some(stderr) = child.stderr.take() {
@@ -145,19 +158,25 @@ impl NatsServer {
         let deadline = Instant::now() + START_TIME;
         loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!("nats-server ended at once ({status}): {}", self.last_lines().await);
+                let said = self.last_lines().await;
+                bail!("nats-server ended at once ({status}): {said}");
             }
-            let connected = timeout(Duration::from_secs(1), self.settings.connect("trellis up")).await;
+            let connected =
+                timeout(Duration::from_secs(1), self.settings.connect("trellis up")).await;
             if let Ok(Ok(client)) = connected {
                 let info = client.server_info();
                 if info.server_name != name {
-                    bail!("another NATS server answers at {}: name another port with --nats-port", self.url());
+                    bail!(
+                        "another NATS server answers at {}: name another port with --nats-port",
+                        self.url()
+                    );
                 }
                 self.version = info.version;
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("nats-server doesn't answer at {}: {}", self.url(), self.last_lines().await);
+                let said = self.last_lines().await;
+                bail!("nats-server doesn't answer at {}: {said}", self.url());
             }
             sleep(Duration::from_millis(20)).await;
         }
@@ -212,7 +231,11 @@ fn end_with_this_process(command: &mut Command) {
         command.pre_exec(move || {
             nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
             // The parent may have gone before the kernel knew that we want to hear of it.
-            if Pid::parent() == parent { Ok(()) } else { Err(std::io::Error::other("the parent is gone")) }
+            if Pid::parent() == parent {
+                Ok(())
+            } else {
+                Err(std::io::Error::other("the parent is gone"))
+            }
         });
     }
 }
@@ -226,7 +249,11 @@ async fn log_lines(source: impl AsyncRead + Unpin, mut file: RotatingFile, last:
     let mut line = Vec::new();
     loop {
         line.clear();
-        match (&mut source).take(MAX_LINE_BYTES).read_until(b'\n', &mut line).await {
+        match (&mut source)
+            .take(MAX_LINE_BYTES)
+            .read_until(b'\n', &mut line)
+            .await
+        {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
@@ -250,13 +277,18 @@ mod tests {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         let error = choose_port(Some(port)).unwrap_err().to_string();
-        assert!(error.contains(&port.to_string()) && error.contains("--nats-port"), "{error}");
+        assert!(
+            error.contains(&port.to_string()) && error.contains("--nats-port"),
+            "{error}"
+        );
         assert_ne!(choose_port(None).unwrap(), port);
     }
 
     #[test]
     fn a_program_that_isn_t_there_is_named() {
-        let error = find(Some(Path::new("/no/such/nats-server"))).unwrap_err().to_string();
+        let error = find(Some(Path::new("/no/such/nats-server")))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("/no/such/nats-server"), "{error}");
     }
 }

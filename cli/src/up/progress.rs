@@ -14,7 +14,9 @@ pub struct Progress {
 impl Progress {
     /// Begins now.
     pub fn begin() -> Self {
-        Self { begun: Instant::now() }
+        Self {
+            begun: Instant::now(),
+        }
     }
 
     /// Since the beginning, in seconds.

@@ -30,7 +30,12 @@ impl RotatingFile {
     fn with_bound(path: &Path, max_bytes: u64) -> io::Result<Self> {
         let file = File::options().create(true).append(true).open(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), file, bytes, max_bytes })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            bytes,
+            max_bytes,
+        })
     }
 
     fn rotate(&mut self) -> io::Result<()> {
@@ -73,6 +78,10 @@ mod tests {
         let names = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(names, 2);
         assert!(fs::metadata(&path).unwrap().len() <= 40);
-        assert!(fs::read_to_string(&path).unwrap().ends_with("round 9 line 2\n"));
+        assert!(
+            fs::read_to_string(&path)
+                .unwrap()
+                .ends_with("round 9 line 2\n")
+        );
     }
 }

@@ -1,0 +1,136 @@
+//! `trellis host`: a host, in this process.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::sync::oneshot;
+use trellis_host::{HostConfig, runtime::Limits};
+use trellis_lattice::claims::HostKey;
+
+use crate::{config::pair, ending, provider, session::Options};
+
+/// How long a host may take to join.
+const JOIN_TIME: Duration = Duration::from_secs(60);
+
+/// A host to run.
+#[derive(Args, Debug)]
+pub struct Host {
+    /// Trust what this account (A…) signed; repeatable.
+    #[arg(
+        long = "issuer",
+        visible_alias = "trusted-issuer",
+        env = "TRELLIS_ISSUERS",
+        value_delimiter = ',',
+        value_name = "KEY"
+    )]
+    issuers: Vec<String>,
+    /// For development: run what is not signed, too.
+    #[arg(long, env = "TRELLIS_ALLOW_UNSIGNED")]
+    allow_unsigned: bool,
+    /// The host's seed file; its public key is the host's id [default: TRELLIS_HOST_SEED, else a new key each time].
+    #[arg(long, env = "TRELLIS_HOST_KEY", value_name = "FILE")]
+    host_key: Option<PathBuf>,
+    /// The host's JetStream domain.
+    #[arg(long, env = "TRELLIS_JS_DOMAIN", value_name = "NAME")]
+    js_domain: Option<String>,
+    /// Where compiled components and unpacked providers are kept [default: host in the state's folder].
+    #[arg(long, env = "TRELLIS_DATA_DIR", value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: HostSettings,
+}
+
+/// What `trellis host` and `trellis up` let people set alike.
+#[derive(Args, Clone, Debug)]
+pub struct HostSettings {
+    /// The host's name for people [default: one is made up].
+    #[arg(long, env = "TRELLIS_FRIENDLY_NAME", value_name = "NAME")]
+    pub friendly_name: Option<String>,
+    /// A label of the host; repeatable.
+    #[arg(long = "label", env = "TRELLIS_LABELS", value_delimiter = ',', value_name = "KEY=VALUE", value_parser = pair)]
+    pub labels: Vec<(String, String)>,
+    /// The most memory of one instance, in bytes, for components that ask for none.
+    #[arg(long, env = "TRELLIS_MAX_MEMORY", value_name = "BYTES")]
+    max_memory: Option<usize>,
+    /// The longest one call may run, for components that ask for none.
+    #[arg(long, env = "TRELLIS_MAX_TIME", value_name = "TIME", value_parser = humantime::parse_duration)]
+    max_time: Option<Duration>,
+    /// How long calls in flight may take to end when something stops.
+    #[arg(long, env = "TRELLIS_DRAIN", value_name = "TIME", value_parser = humantime::parse_duration)]
+    drain: Option<Duration>,
+    /// What providers log: a level, or a filter such as info,trellis_rpc=debug.
+    #[arg(long, env = "TRELLIS_PROVIDER_LOG", value_name = "FILTER")]
+    provider_log: Option<String>,
+}
+
+impl HostSettings {
+    /// A host's settings with these; everything else as it is by default.
+    pub fn config(&self, options: &Options) -> HostConfig {
+        let defaults = HostConfig::default();
+        let limits = Limits {
+            memory_bytes: self
+                .max_memory
+                .unwrap_or(defaults.component_limits.memory_bytes),
+            call_deadline: self
+                .max_time
+                .unwrap_or(defaults.component_limits.call_deadline),
+            ..defaults.component_limits
+        };
+        HostConfig {
+            lattice: options.lattice.clone(),
+            nats: options.nats(),
+            friendly_name: self.friendly_name.clone(),
+            labels: self.labels.iter().cloned().collect(),
+            builtin_providers: provider::names().map(str::to_owned).collect(),
+            component_limits: limits,
+            drain_timeout: self.drain.unwrap_or(defaults.drain_timeout),
+            log_level: self.provider_log.clone(),
+            ..defaults
+        }
+    }
+}
+
+impl Host {
+    /// Runs it until it is told to end.
+    ///
+    /// # Errors
+    /// It can't join the lattice.
+    pub async fn run(self, options: &Options) -> anyhow::Result<()> {
+        let mut config = self.settings.config(options);
+        let data = match self.data_dir {
+            Some(folder) => folder,
+            None => options.state().folder("host")?,
+        };
+        config.cache_dir = data.join("cache");
+        config.data_dir = data;
+        config.js_domain = self.js_domain;
+        config.host_key = match &self.host_key {
+            Some(file) => Some(HostKey::read_file(file)?.seed()),
+            None => std::env::var("TRELLIS_HOST_SEED").ok(),
+        };
+        config.issuers = self.issuers;
+        config.allow_unsigned = self.allow_unsigned;
+        if self.allow_unsigned {
+            tracing::warn!(
+                "development mode: this host runs unsigned components and providers too"
+            );
+        } else if config.issuers.is_empty() {
+            tracing::warn!(
+                "this host trusts no issuer, so it runs no component: name one with --issuer"
+            );
+        }
+        let (ready, joined) = oneshot::channel();
+        let shutdown = ending::on_signal()?;
+        let running = trellis_host::run(config, ready, shutdown.clone());
+        tokio::pin!(running);
+        tokio::select! {
+            outcome = &mut running => return Ok(outcome?),
+            joined = tokio::time::timeout(JOIN_TIME, joined) => {
+                let host = joined.context("the host did not join within a minute")??;
+                tracing::info!(%host, lattice = %options.lattice, "ready");
+            }
+        }
+        Ok(running.await?)
+    }
+}

@@ -1,0 +1,65 @@
+//! `trellis provider`: a built-in provider, in this process. A host starts it so, and gives it its host data on
+//! standard input.
+
+use std::{future::Future, io::IsTerminal as _, pin::Pin};
+
+use clap::Args;
+use trellis_provider::RunError;
+
+use crate::exit::{NotFound, Usage};
+
+/// A provider's whole life.
+type Run = fn() -> Pin<Box<dyn Future<Output = Result<(), RunError>>>>;
+
+/// Every built-in provider by its name in `builtin:NAME`.
+const PROVIDERS: &[(&str, Run)] = &[
+    (trellis_http_server::NAME, || {
+        Box::pin(trellis_http_server::run())
+    }),
+    (trellis_keyvalue_nats::NAME, || {
+        Box::pin(trellis_keyvalue_nats::run())
+    }),
+    (trellis_keyvalue_redis::NAME, || {
+        Box::pin(trellis_keyvalue_redis::run())
+    }),
+    (trellis_messaging_nats::NAME, || {
+        Box::pin(trellis_messaging_nats::run())
+    }),
+];
+
+/// A built-in provider to run.
+#[derive(Args, Debug)]
+pub struct Provider {
+    /// Its name.
+    name: String,
+}
+
+/// The names of the built-in providers.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.iter().map(|(name, _)| *name)
+}
+
+impl Provider {
+    /// Runs it until its host tells it to end.
+    ///
+    /// # Errors
+    /// There is no such provider, nobody gives it host data, or it can't start.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let Some((name, run)) = PROVIDERS.iter().find(|(name, _)| *name == self.name) else {
+            let known = names().collect::<Vec<_>>().join(", ");
+            return Err(NotFound(format!(
+                "no built-in provider {:?}: there is {known}",
+                self.name
+            ))
+            .into());
+        };
+        if std::io::stdin().is_terminal() {
+            return Err(Usage(format!(
+                "a provider is started by a host, which gives it its host data on standard input; to have one \
+                 start it: `trellis start provider ID builtin:{name}`"
+            ))
+            .into());
+        }
+        Ok(run().await?)
+    }
+}

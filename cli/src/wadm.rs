@@ -1,0 +1,39 @@
+//! `trellis wadm`: an application manager, in this process.
+
+use clap::Args;
+use tokio::sync::oneshot;
+use trellis_lattice::LatticeName;
+use trellis_wadm::{Settings, WadmConfig};
+
+use crate::{ending, session::Options};
+
+/// An application manager to run.
+#[derive(Args, Debug)]
+pub struct Wadm {
+    /// A further lattice to care for; repeatable.
+    #[arg(long = "also", value_name = "LATTICE")]
+    also: Vec<LatticeName>,
+}
+
+impl Wadm {
+    /// Runs it until it is told to end.
+    ///
+    /// # Errors
+    /// NATS can't be reached, or JetStream is off.
+    pub async fn run(self, options: &Options) -> anyhow::Result<()> {
+        let mut lattices = vec![options.lattice.clone()];
+        lattices.extend(
+            self.also
+                .into_iter()
+                .filter(|lattice| *lattice != options.lattice),
+        );
+        let config = WadmConfig {
+            lattices,
+            nats: options.nats(),
+            settings: Settings::default(),
+        };
+        // Whoever starts it learns by its log that it is ready.
+        let (ready, _) = oneshot::channel();
+        Ok(trellis_wadm::run(config, ready, ending::on_signal()?).await?)
+    }
+}

@@ -3,7 +3,7 @@
 //! - [`function`]: what a typed function is, how it is called and answered.
 //! - [`http`]: `wrpc:http`, requests and responses with streaming bodies.
 //! - [`keyvalue`]: `wrpc:keyvalue`, with the bucket's name in place of the resource.
-//! - [`messaging`]: `wasmcloud:messaging`.
+//! - [`messaging`]: messages of a broker, `wasmcloud:messaging`.
 
 pub mod function;
 pub mod http;

@@ -30,6 +30,7 @@ mod exchange;
 mod headers;
 mod mailbox;
 mod operation;
+mod root;
 mod route;
 mod serve;
 
@@ -106,6 +107,16 @@ impl NatsRpc {
         Self {
             connection: Arc::new(Connection::new(client, Subjects::new(lattice), options)),
         }
+    }
+
+    /// The connection.
+    pub fn client(&self) -> &Client {
+        &self.connection.client
+    }
+
+    /// The lattice.
+    pub fn lattice(&self) -> &LatticeName {
+        self.connection.subjects.lattice()
     }
 
     /// The way to one target. It need not be there yet. Keep it: it remembers the subjects of what is called.

@@ -58,37 +58,39 @@ impl FromStr for TraceContext {
     type Err = TraceContextError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || TraceContextError(text.chars().take(80).collect());
-        let mut parts = text.split('-');
-        let mut field = |digits: usize| {
-            parts
-                .next()
-                .filter(|part| {
-                    part.len() == digits
-                        && part
-                            .bytes()
-                            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-                })
-                .ok_or_else(invalid)
-        };
-        let version = field(2)?;
-        let trace_id = u128::from_str_radix(field(32)?, 16).map_err(|_| invalid())?;
-        let parent_id = u64::from_str_radix(field(16)?, 16).map_err(|_| invalid())?;
-        let flags = u8::from_str_radix(field(2)?, 16).map_err(|_| invalid())?;
-        // Later versions may append fields; version ff is forbidden, and so are zero ids.
-        if version == "ff"
-            || trace_id == 0
-            || parent_id == 0
-            || (version == "00" && parts.next().is_some())
-        {
-            return Err(invalid());
-        }
-        Ok(Self {
-            trace_id,
-            parent_id,
-            flags,
-        })
+        parse(text.as_bytes()).ok_or_else(|| TraceContextError(text.chars().take(80).collect()))
     }
+}
+
+/// `version-trace-parent-flags`, in lower-case hex. Later versions may append fields.
+fn parse(text: &[u8]) -> Option<TraceContext> {
+    const LENGTH: usize = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".len();
+    let dashes = text.len() >= LENGTH && text[2] == b'-' && text[35] == b'-' && text[52] == b'-';
+    if !dashes || text.get(LENGTH).is_some_and(|next| *next != b'-') {
+        return None;
+    }
+    let version = hex(&text[..2])?;
+    let trace_id = hex(&text[3..35])?;
+    let parent_id = hex(&text[36..52])? as u64;
+    let flags = hex(&text[53..55])? as u8;
+    // Version ff is forbidden, and so are zero ids.
+    let valid = version != 0xff && trace_id != 0 && parent_id != 0;
+    (valid && (version != 0 || text.len() == LENGTH)).then_some(TraceContext {
+        trace_id,
+        parent_id,
+        flags,
+    })
+}
+
+fn hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |value, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(value << 4 | u128::from(digit))
+    })
 }
 
 #[cfg(test)]

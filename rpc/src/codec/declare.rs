@@ -82,6 +82,7 @@ macro_rules! wire_variant {
             }
 
             impl $crate::codec::Encode for $name {
+                #[allow(clippy::redundant_pattern, reason = "the pattern names the payload where there is one")]
                 fn encode(&self, out: &mut ::bytes::BytesMut) {
                     match self {
                         $(Self::$case $((payload @ $crate::wire_variant!(@any $payload)))? => {

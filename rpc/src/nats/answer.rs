@@ -17,7 +17,7 @@ use super::{
     connection::{Connection, Opened},
     exchange::{Dialect, Receives, RootEvent},
     headers,
-    route::Root,
+    root::Root,
 };
 use crate::{
     call::{Handler, Incoming, IncomingCall, Operation, Outgoing},
@@ -71,8 +71,18 @@ impl Answer {
         let deadline = *context
             .deadline
             .get_or_insert_with(|| received + default_deadline);
+        let unanswered = Unanswered(Some(&self));
+        let total = headers::total(message.headers.as_ref());
         let work = AssertUnwindSafe(async {
-            let params = self.params(message).await?;
+            // In a box, as everything that a simple call does not need.
+            let whole = self.dialect.is_trellis() && total.is_none();
+            let params = match whole {
+                true => Incoming {
+                    root: message.payload,
+                    channels: self.channels(),
+                },
+                false => Box::pin(self.gather(message.payload, total)).await?,
+            };
             let cancelled = self.cancelled.clone();
             handler
                 .handle(IncomingCall {
@@ -85,7 +95,7 @@ impl Answer {
         });
         let result = tokio::select! {
             biased;
-            () = self.cancelled.cancelled() => return,
+            () = self.cancelled.cancelled() => return unanswered.answer(),
             result = tokio::time::timeout_at(deadline.into(), work.catch_unwind()) => match result {
                 Ok(Ok(result)) => result,
                 Ok(Err(_panic)) => Err(CallError::Failed("the callee panicked; its log says where".to_owned())),
@@ -96,9 +106,10 @@ impl Answer {
                 }
             },
         };
+        unanswered.answer();
         match result {
             Ok(results) => self.respond(results).await,
-            Err(error) => self.refuse(&error).await,
+            Err(error) => Box::pin(self.refuse(&error)).await,
         }
     }
 
@@ -130,21 +141,19 @@ impl Answer {
 
     /// Sends the results, and then what streams among them.
     async fn respond(self: &Arc<Self>, results: Outgoing) {
-        let limit = self.connection.options.max_message_bytes;
-        if results.root.len() > limit {
-            let what = "the results".into();
-            return self
-                .refuse(&CallError::TooLarge {
-                    what,
-                    bytes: results.root.len(),
-                    limit,
-                })
-                .await;
-        }
-        let sent = tokio::select! {
-            biased;
-            () = self.cancelled.cancelled() => return,
-            sent = self.send(results) => sent,
+        let max_payload = self.connection.client.max_payload();
+        let in_one = results.channels.is_empty() && results.root.len() <= max_payload;
+        let sent = if self.dialect.is_trellis() && in_one {
+            self.publish("", None, None, results.root).await
+        } else {
+            Box::pin(async {
+                tokio::select! {
+                    biased;
+                    () = self.cancelled.cancelled() => Ok(()),
+                    sent = self.send(results, max_payload) => sent,
+                }
+            })
+            .await
         };
         self.log_unsent(sent);
     }
@@ -152,17 +161,25 @@ impl Answer {
     async fn send(
         self: &Arc<Self>,
         Outgoing { root, channels }: Outgoing,
+        max_payload: usize,
     ) -> Result<(), CallError> {
-        let most = self.connection.client.max_payload();
-        if self.dialect.is_trellis() && channels.is_empty() && root.len() <= most {
-            return self.publish("", None, None, root).await;
+        let limit = self.connection.options.max_message_bytes;
+        if root.len() > limit {
+            let what = "the results".into();
+            self.refuse(&CallError::TooLarge {
+                what,
+                bytes: root.len(),
+                limit,
+            })
+            .await;
+            return Ok(());
         }
         let peer = self.peer();
         let mut rest = root;
         if self.dialect.is_trellis() {
             let mut headers = headers::of_handshake(self.connection.options.window_bytes);
             headers::set_total(&mut headers, rest.len());
-            let room = most.saturating_sub(headers::wire_bytes(&headers));
+            let room = max_payload.saturating_sub(headers::wire_bytes(&headers));
             let first = rest.split_to(room.min(rest.len()));
             self.publish("", Some(peer.exchange.inbox.clone()), Some(headers), first)
                 .await?;
@@ -172,21 +189,18 @@ impl Answer {
         Ok(())
     }
 
-    /// The parameters: whole in the call itself, or with the rest of them still to be fetched.
-    async fn params(self: &Arc<Self>, message: Message) -> Result<Incoming, CallError> {
-        let total = headers::total(message.headers.as_ref());
+    /// The parameters that the call itself did not hold, or not certainly.
+    async fn gather(
+        self: &Arc<Self>,
+        first: Bytes,
+        total: Option<u64>,
+    ) -> Result<Incoming, CallError> {
         let plain = !self.dialect.is_trellis();
-        if !plain && total.is_none() {
-            return Ok(Incoming {
-                root: message.payload,
-                channels: self.channels(),
-            });
-        }
         let mut root = Root::new(self.connection.options.max_message_bytes);
         // A 1.x caller does not say how much is to come: it ends its parameters with an empty message.
         match total {
-            Some(total) if !plain => root.begin(total, message.payload)?,
-            _ => root.start(message.payload)?,
+            Some(total) if !plain => root.begin(total, first)?,
+            _ => root.start(first)?,
         }
         self.shake_hands().await?;
         let peer = self.peer();
@@ -273,6 +287,41 @@ impl Answer {
     fn log_unsent(&self, sent: Result<(), CallError>) {
         if let Err(error) = sent {
             tracing::warn!(%error, "a call's answer could not be sent");
+        }
+    }
+}
+
+/// A call that nothing has been said about. Dropped so, with its server, it tells the caller that nothing will be.
+struct Unanswered<'a>(Option<&'a Answer>);
+
+impl Unanswered<'_> {
+    fn answer(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let Some(Answer {
+            connection,
+            reply,
+            dialect,
+            ..
+        }) = self.0
+        else {
+            return;
+        };
+        let stopped = CallError::Transport("the callee was stopped during the call".to_owned());
+        let headers = Some(headers::of_error(&stopped));
+        match dialect {
+            Dialect::Trellis { .. } => {
+                connection.notify(reply.clone(), headers, Bytes::from(stopped.to_string()));
+            }
+            // No results is all that a 1.x callee says. One that waits for the handshake only has its own timeout.
+            Dialect::Plain => {
+                let results = Subject::from(format!("{reply}.results"));
+                connection.notify(results, None, Bytes::new());
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_nats::{Message, StatusCode, Subject};
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio_util::task::AbortOnDropHandle;
 use trellis_lattice::ComponentId;
@@ -16,8 +16,9 @@ use trellis_lattice::ComponentId;
 use super::{
     channel::{self, Peer},
     connection::{Connection, Opened},
-    exchange::{Dialect, Receives, RootEvent, lost},
+    exchange::{Dialect, Receives, RootEvent},
     headers,
+    root::Root,
 };
 use crate::{
     call::{Call, Incoming, Operation, Outgoing, Route, RouteKind},
@@ -127,13 +128,31 @@ impl NatsRoute {
         self.connection
             .publish(subject, Some(inbox), Some(headers), first)
             .await?;
-        self.collect(guard, rest, channels, &operation).await
+        let event = match guard.next().await? {
+            RootEvent::Reply(message) if message.reply.is_none() => {
+                return self.whole(guard, message);
+            }
+            event => event,
+        };
+        // In a box: few calls come here, and the others need not carry its state about.
+        Box::pin(self.collect(guard, event, rest, channels, &operation)).await
     }
 
-    /// Waits for the results, answering handshakes on the way.
+    /// Results, or an error, in one message.
+    fn whole(&self, mut guard: UnderWay, message: Message) -> Result<Incoming, CallError> {
+        guard.whole = true;
+        self.check(&message)?;
+        Ok(Incoming {
+            root: message.payload,
+            channels: Channels::none(),
+        })
+    }
+
+    /// Waits for results in several messages, answering handshakes on the way.
     async fn collect(
         &self,
-        mut guard: UnderWay,
+        guard: UnderWay,
+        mut event: RootEvent,
         rest: Bytes,
         channels: Vec<(Path, ByteStream)>,
         operation: &Operation,
@@ -141,25 +160,12 @@ impl NatsRoute {
         let mut to_send = Some((rest, channels));
         let mut root = Root::new(self.connection.options.max_message_bytes);
         loop {
-            let event = match guard.peer.get() {
-                None => guard.opened.root.next().await,
-                Some(peer) => peer.wait(guard.opened.root.next()).await,
-            };
-            let Some((event, _)) = event? else {
-                return Err(CallError::Transport(
-                    "the call's inbox was closed".to_owned(),
-                ));
-            };
             match event {
                 RootEvent::Reply(message) => {
-                    self.check(&message)?;
                     let Some(inbox) = message.reply.clone() else {
-                        guard.whole = true;
-                        return Ok(Incoming {
-                            root: message.payload,
-                            channels: Channels::none(),
-                        });
+                        return self.whole(guard, message);
                     };
+                    self.check(&message)?;
                     let dialect = Dialect::of(message.headers.as_ref());
                     let peer = guard.peer.get_or_init(|| Peer {
                         connection: self.connection.clone(),
@@ -198,6 +204,10 @@ impl NatsRoute {
                     channels: guard.into_channels(),
                 });
             }
+            event = match guard.peer.get() {
+                None => guard.next().await?,
+                Some(peer) => peer.wait(guard.next()).await?,
+            };
         }
     }
 
@@ -262,6 +272,17 @@ struct UnderWay {
 }
 
 impl UnderWay {
+    /// The next thing that happens to the call as a whole.
+    async fn next(&self) -> Result<RootEvent, CallError> {
+        let closed = || CallError::Transport("the call's inbox was closed".to_owned());
+        self.opened
+            .root
+            .next()
+            .await?
+            .map(|(event, _)| event)
+            .ok_or_else(closed)
+    }
+
     fn send(&self, peer: Peer, rest: Bytes, channels: Vec<(Path, ByteStream)>) {
         // A callee of ours that has the values whole asked for the channels.
         if peer.dialect.is_trellis() && rest.is_empty() && channels.is_empty() {
@@ -312,106 +333,5 @@ impl Drop for UnderWay {
                 self.connection.notify(self.cancel.clone(), None, inbox);
             }
         }
-    }
-}
-
-/// Root values that arrive in parts.
-pub(super) struct Root {
-    limit: usize,
-    first: Bytes,
-    more: BytesMut,
-    total: Option<usize>,
-    next_sequence: u64,
-    /// They are all there.
-    pub(super) complete: bool,
-}
-
-impl Root {
-    pub(super) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            first: Bytes::new(),
-            more: BytesMut::new(),
-            total: None,
-            next_sequence: 0,
-            complete: false,
-        }
-    }
-
-    /// The first part of so many bytes in all.
-    pub(super) fn begin(&mut self, total: u64, first: Bytes) -> Result<(), CallError> {
-        let total = usize::try_from(total).unwrap_or(usize::MAX);
-        self.check(total)?;
-        self.total = Some(total);
-        self.append(first)
-    }
-
-    /// The first part of nobody says how many bytes: a 1.x peer.
-    pub(super) fn start(&mut self, first: Bytes) -> Result<(), CallError> {
-        self.append(first)
-    }
-
-    /// A further part. A 1.x peer's last one is empty.
-    pub(super) fn add(&mut self, message: Message, plain: bool) -> Result<(), CallError> {
-        if plain && message.payload.is_empty() {
-            self.complete = true;
-            return Ok(());
-        }
-        if let Some(sequence) = headers::sequence(message.headers.as_ref()) {
-            if sequence != self.next_sequence {
-                return Err(lost(self.next_sequence, sequence));
-            }
-            self.next_sequence += 1;
-        }
-        self.append(message.payload)
-    }
-
-    /// The values.
-    pub(super) fn take(self) -> Bytes {
-        if self.more.is_empty() {
-            self.first
-        } else {
-            self.more.freeze()
-        }
-    }
-
-    fn append(&mut self, part: Bytes) -> Result<(), CallError> {
-        let length = self.length() + part.len();
-        self.check(length)?;
-        if self.length() == 0 {
-            self.first = part;
-        } else {
-            if self.more.is_empty() {
-                // What was announced is within the bound, and most of what is announced comes.
-                self.more.reserve(self.total.unwrap_or(length).max(length));
-                self.more.put_slice(&std::mem::take(&mut self.first));
-            }
-            self.more.put_slice(&part);
-        }
-        match self.total {
-            Some(total) if length > total => Err(CallError::Malformed(format!(
-                "{length} bytes of values came where {total} were announced"
-            ))),
-            Some(total) => {
-                self.complete = length == total;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn length(&self) -> usize {
-        self.first.len() + self.more.len()
-    }
-
-    fn check(&self, bytes: usize) -> Result<(), CallError> {
-        if bytes <= self.limit {
-            return Ok(());
-        }
-        Err(CallError::TooLarge {
-            what: "a call's values".into(),
-            bytes,
-            limit: self.limit,
-        })
     }
 }

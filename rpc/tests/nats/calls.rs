@@ -14,6 +14,10 @@ use tokio::sync::{Notify, Semaphore};
 use trellis_lattice::ComponentId;
 use trellis_rpc::{
     Call, CallContext, CallError, Operation, Outgoing,
+    interface::{
+        Function as _,
+        keyvalue::{self, Get, KeyParams},
+    },
     nats::{NatsOptions, ServeOptions},
     trace::TraceContext,
 };
@@ -325,10 +329,40 @@ async fn draining_finishes_what_runs_and_takes_no_more() {
 async fn dropping_a_serving_ends_it() {
     let server = Server::start().await;
     let (callee, caller) = (server.rpc().await, server.rpc().await);
-    let serving = serve(&callee, echo()).await;
+    let entered = Arc::new(Notify::new());
+    let handler = handler({
+        let entered = entered.clone();
+        move |call| {
+            let entered = entered.clone();
+            async move {
+                if call.params.root == "stay" {
+                    entered.notify_one();
+                    return std::future::pending().await;
+                }
+                Ok(Outgoing::unary(call.params.root))
+            }
+        }
+    });
+    let serving = serve(&callee, handler).await;
     let route = caller.route(&target());
     assert_eq!(unary(&route, "x").await.unwrap(), "x");
+    let running = tokio::spawn({
+        let route = route.clone();
+        async move { unary(&route, "stay").await }
+    });
+    soon("the call runs", entered.notified()).await;
     drop(serving);
+    // The call that ran is not left waiting for its deadline.
+    let started = Instant::now();
+    let error = soon("the call that ran", running)
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(
+        matches!(&error, CallError::Transport(why) if why.contains("stopped")),
+        "{error}"
+    );
+    assert!(started.elapsed() < Duration::from_secs(2));
     soon("the target is gone", async {
         while !matches!(unary(&route, "x").await, Err(CallError::NoResponder { .. })) {
             tokio::task::yield_now().await;
@@ -342,4 +376,33 @@ async fn dropping_a_serving_ends_it() {
         .await
         .unwrap();
     assert_eq!(unary(&caller.route(&other), "y").await.unwrap(), "y");
+}
+
+#[tokio::test]
+async fn typed_functions_are_called_and_answered() {
+    let server = Server::start().await;
+    let (callee, caller) = (server.rpc().await, server.rpc().await);
+    let handler = handler(|call| async move {
+        assert_eq!(call.operation, *Get::operation());
+        let params = Get::decode_params(call.params)?;
+        Ok(Get::answer(&match params.key.as_str() {
+            "there" => Ok(Some(Bytes::from(params.bucket))),
+            "not there" => Ok(None),
+            _ => Err(keyvalue::Error::AccessDenied),
+        }))
+    });
+    let _serving = serve(&callee, handler).await;
+    let route = caller.route(&target());
+    let get = async |key: &str| {
+        let params = KeyParams {
+            bucket: "things".to_owned(),
+            key: key.to_owned(),
+        };
+        Get::call(&*route, CallContext::default(), &params)
+            .await
+            .unwrap()
+    };
+    assert_eq!(get("there").await, Ok(Some(Bytes::from_static(b"things"))));
+    assert_eq!(get("not there").await, Ok(None));
+    assert_eq!(get("secret").await, Err(keyvalue::Error::AccessDenied));
 }

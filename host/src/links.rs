@@ -25,6 +25,17 @@ pub struct SlotKey {
     pub interface: String,
 }
 
+impl SlotKey {
+    /// The error that names the link that is not there.
+    fn missing(&self) -> CallError {
+        CallError::MissingLink {
+            source_id: self.source_id.to_string(),
+            link_name: self.link_name.to_string(),
+            interface: format!("{}:{}/{}", self.namespace, self.package, self.interface),
+        }
+    }
+}
+
 /// Where calls of one import go now.
 #[derive(Debug)]
 pub struct Slot {
@@ -47,16 +58,7 @@ impl Slot {
     /// # Errors
     /// [`CallError::MissingLink`], which names the link that should be put.
     pub fn get(&self) -> Result<Arc<Filled>, CallError> {
-        self.filled
-            .load_full()
-            .ok_or_else(|| CallError::MissingLink {
-                source_id: self.key.source_id.to_string(),
-                link_name: self.key.link_name.to_string(),
-                interface: format!(
-                    "{}:{}/{}",
-                    self.key.namespace, self.key.package, self.key.interface
-                ),
-            })
+        self.filled.load_full().ok_or_else(|| self.key.missing())
     }
 
     /// What the slot is for.
@@ -97,6 +99,18 @@ impl LinkTable {
                 })
             })
             .clone()
+    }
+
+    /// The route of a link that is chosen at run time. Unlike [`LinkTable::slot`], keeps nothing of names that an actor
+    /// makes up.
+    ///
+    /// # Errors
+    /// [`CallError::MissingLink`], which names the link that should be put.
+    pub fn find(&self, key: &SlotKey) -> Result<Arc<Filled>, CallError> {
+        match self.slots.get(key) {
+            Some(slot) => slot.get(),
+            None => Err(key.missing()),
+        }
     }
 
     /// Makes a source's slots follow its links: fills, replaces and empties as needed, others untouched.

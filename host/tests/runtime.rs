@@ -17,6 +17,8 @@ mod limits;
 mod load;
 #[path = "runtime/messaging.rs"]
 mod messaging;
+#[path = "runtime/outbound.rs"]
+mod outbound;
 #[path = "runtime/resources.rs"]
 mod resources;
 #[path = "runtime/types.rs"]

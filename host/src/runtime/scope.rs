@@ -73,17 +73,31 @@ impl Scope {
         }
     }
 
-    /// Has later calls of an interface go over the link of that name.
+    /// Has later calls of an interface go over the link of that name; with `must_exist`, only if there is such a link.
     ///
     /// # Errors
-    /// When there are too many choices.
+    /// When there are too many choices, or no such link.
     pub(super) fn choose(
         &mut self,
         namespace: &str,
         package: &str,
         interface: &str,
         link_name: &LinkName,
+        must_exist: bool,
     ) -> Result<(), String> {
+        if must_exist {
+            let key = SlotKey {
+                source_id: self.actor.id.clone(),
+                link_name: link_name.clone(),
+                namespace: namespace.to_owned(),
+                package: package.to_owned(),
+                interface: interface.to_owned(),
+            };
+            self.actor
+                .links
+                .find(&key)
+                .map_err(|error| error.to_string())?;
+        }
         self.choices
             .retain(|choice| !choice.is_for(namespace, package, interface));
         if *link_name == LinkName::default() {
@@ -125,7 +139,7 @@ impl Scope {
                     link_name: link_name.clone(),
                     ..key.clone()
                 };
-                (self.actor.links.slot(&chosen).get()?, link_name.to_shared())
+                (self.actor.links.find(&chosen)?, link_name.to_shared())
             }
         };
         let context = CallContext {

@@ -92,6 +92,37 @@ async fn unsupported_imports_are_named() {
     }
 }
 
+/// What WASI 0.3 components have in their types, this host has no values for.
+#[tokio::test]
+async fn asynchronous_types_are_refused() {
+    for func in [
+        r#"(func (param "s" (stream u8)))"#,
+        r#"(func (result (future u8)))"#,
+        "(func async)",
+    ] {
+        let component = format!(
+            r#"(component (import "acme:shop/cart@1.0.0" (instance (export "f" {func}))))"#
+        );
+        let error = refused(wat::parse_str(component).unwrap()).await;
+        let text = error.to_string();
+        assert!(
+            text.contains("WASI 0.3") && text.contains("acme:shop/cart"),
+            "{func}: {error:?}"
+        );
+    }
+}
+
+/// A function that belongs to no interface could not be linked.
+#[tokio::test]
+async fn functions_without_an_interface_are_refused() {
+    let component = wat::parse_str(r#"(component (import "run" (func)))"#).unwrap();
+    let error = refused(component).await;
+    assert!(
+        matches!(&error, LoadError::Import { import, .. } if import == "run"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn any_other_interface_can_be_imported() {
     let kit = Kit::new();

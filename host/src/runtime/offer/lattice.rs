@@ -95,7 +95,9 @@ fn set_link_name(
     let [Val::String(name), Val::List(interfaces)] = params else {
         wasmtime::bail!("set-link-name takes a name and a list of interfaces");
     };
-    let chosen = choose(&mut store, name, interfaces)?;
+    // The versions with a result also say whether there are such links.
+    let must_exist = !results.is_empty();
+    let chosen = choose(&mut store, name, interfaces, must_exist)?;
     match (results.first_mut(), chosen) {
         (None, Ok(())) => Ok(()),
         (None, Err(why)) => wasmtime::bail!("set-link-name: {why}"),
@@ -114,6 +116,7 @@ fn choose(
     store: &mut StoreContextMut<'_, CallState>,
     name: &str,
     interfaces: &[Val],
+    must_exist: bool,
 ) -> wasmtime::Result<Result<(), String>> {
     let name = LinkName::new(name);
     let mut chosen = Ok(());
@@ -126,9 +129,10 @@ fn choose(
         let target = state.table.get(&resource)?;
         let one = match &name {
             Ok(name) => {
+                let (namespace, package) = (&target.namespace, &target.package);
                 state
                     .scope
-                    .choose(&target.namespace, &target.package, &target.interface, name)
+                    .choose(namespace, package, &target.interface, name, must_exist)
             }
             Err(error) => Err(error.to_string()),
         };

@@ -35,7 +35,7 @@ pub struct Call {
     /// where only one has such a function [default: lists the functions].
     function: Option<String>,
     /// The arguments as WAVE: 7, '"text"', '[1, 2]', '{x: 1}', 'some(7)'.
-    #[arg(allow_hyphen_values = true, value_name = "ARGUMENT")]
+    #[arg(allow_negative_numbers = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
 }
 

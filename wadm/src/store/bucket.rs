@@ -79,6 +79,21 @@ impl Bucket {
         }
     }
 
+    /// How long ago an entry was written; `None` when it isn't there.
+    pub(crate) async fn age(&self, key: &str) -> Result<Option<std::time::Duration>, StoreError> {
+        let entry = self
+            .kv()
+            .await?
+            .entry(key)
+            .await
+            .map_err(|error| self.unavailable("reading", key, error))?;
+        Ok(entry.map(|entry| {
+            let age = time::OffsetDateTime::now_utc() - entry.created;
+            // A clock that goes backwards makes everything new.
+            age.try_into().unwrap_or_default()
+        }))
+    }
+
     /// What an entry of a watch holds; `None` when it was deleted.
     pub(crate) fn decode<T: DeserializeOwned>(
         &self,

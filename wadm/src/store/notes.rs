@@ -1,7 +1,10 @@
 //! The manager's own notes on a lattice: what it put there for each application, and how each application is.
 //! Whoever leads next goes on from them, so a crash leaves nothing behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use trellis_lattice::{LinkKey, app::AppStatus};
@@ -10,6 +13,10 @@ use super::{Bucket, StoreError};
 
 const OWNED: &str = "owned.";
 const STATUS: &str = "status.";
+
+/// How long it is remembered that an application was, after nothing of it is left. A host that was cut off for longer
+/// keeps what it ran for it.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What was put into the lattice for an application, or is about to be. Components and providers are not noted: they
 /// carry annotations. Empty after an undeploy: it tells that what still carries the annotations has to go.
@@ -38,7 +45,7 @@ impl Notes {
         &self.bucket
     }
 
-    /// What was put into the lattice, by application.
+    /// What was put into the lattice, by application. Forgets applications that were long ago.
     ///
     /// # Errors
     /// JetStream doesn't answer, or an entry holds something else.
@@ -46,8 +53,18 @@ impl Notes {
         let mut all = BTreeMap::new();
         for key in self.bucket.keys().await? {
             if let Some(app) = key.strip_prefix(OWNED)
-                && let (Some(owned), _) = self.bucket.read(&key).await?
+                && let (Some(owned), revision) = self.bucket.read::<Owned>(&key).await?
             {
+                let is_old = owned == Owned::default()
+                    && self
+                        .bucket
+                        .age(&key)
+                        .await?
+                        .is_some_and(|age| age > REMEMBERED);
+                if is_old {
+                    self.bucket.delete(&key, revision).await?;
+                    continue;
+                }
                 all.insert(app.to_owned(), owned);
             }
         }

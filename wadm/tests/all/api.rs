@@ -68,14 +68,15 @@ async fn it_answers_as_1_x_does() {
     manager.stop().await;
 }
 
-/// The fields and their types; a status' message comes and goes.
+/// The fields and their types. A status' message comes and goes, and warnings are ours.
 fn form(value: &Value) -> Value {
+    let comes_and_goes = |fields: &serde_json::Map<String, Value>, name: &str| {
+        name == "warnings" || (name == "message" && fields.contains_key("type"))
+    };
     match value {
         Value::Object(fields) => fields
             .iter()
-            .filter(|(name, value)| {
-                !(name.as_str() == "message" && fields.contains_key("type") && value.is_string())
-            })
+            .filter(|(name, _)| !comes_and_goes(fields, name))
             .map(|(name, value)| (name.clone(), form(value)))
             .collect::<serde_json::Map<_, _>>()
             .into(),

@@ -1,5 +1,11 @@
 //! All tests of this crate that use it from outside, in one program: one file a behaviour, and what they share.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 mod api;
 mod manifest;
 mod reconcile;

@@ -54,10 +54,22 @@ impl Manager {
 
 /// One request to the API.
 pub async fn ask(client: &async_nats::Client, verb: &str, body: impl AsRef<[u8]>) -> Value {
+    try_ask(client, verb, body, crate::nats::PATIENCE)
+        .await
+        .unwrap()
+}
+
+/// One request to the API, which may be lost.
+pub async fn try_ask(
+    client: &async_nats::Client,
+    verb: &str,
+    body: impl AsRef<[u8]>,
+    timeout: Duration,
+) -> Result<Value, async_nats::RequestError> {
     let subject = format!("wadm.api.default.model.{verb}");
     let request = async_nats::Request::new()
         .payload(body.as_ref().to_vec().into())
-        .timeout(Some(crate::nats::PATIENCE));
-    let reply = client.send_request(subject, request).await.unwrap();
-    serde_json::from_slice(&reply.payload).unwrap()
+        .timeout(Some(timeout));
+    let reply = client.send_request(subject, request).await?;
+    Ok(serde_json::from_slice(&reply.payload).unwrap())
 }

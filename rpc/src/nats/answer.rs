@@ -210,6 +210,7 @@ impl Answer {
                 root.add(message, plain)?;
             }
         }
+        peer.exchange.root.end(Ok(()));
         Ok(Incoming {
             root: root.take(),
             channels: self.channels(),

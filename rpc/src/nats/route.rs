@@ -198,6 +198,8 @@ impl NatsRoute {
                 }
             }
             if root.complete {
+                // What may still come on this level, such as a second handshake, is not kept.
+                guard.opened.root.end(Ok(()));
                 let bytes = root.take();
                 return Ok(Incoming {
                     root: bytes,

@@ -8,7 +8,8 @@ use std::{
 use serde::Deserialize;
 
 /// Where a link listens when neither it nor the provider says so; 1.x's default.
-const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8000);
+const DEFAULT_ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8000);
 const DEFAULT_TIMEOUT_MS: u64 = 30_000;
 const DEFAULT_MAX_HEADER_BYTES: usize = 64 * 1024;
 const DEFAULT_MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
@@ -102,7 +103,13 @@ impl LinkSettings {
     /// # Errors
     /// Names the field that is out of bounds.
     pub fn check(&self, server: &ServerConfig) -> Result<Settings, OutOfBounds> {
-        let timeout_ms = within("timeout_ms", self.timeout_ms, DEFAULT_TIMEOUT_MS, 1, MAX_TIMEOUT_MS)?;
+        let timeout_ms = within(
+            "timeout_ms",
+            self.timeout_ms,
+            DEFAULT_TIMEOUT_MS,
+            1,
+            MAX_TIMEOUT_MS,
+        )?;
         let max_header_bytes = within(
             "max_header_bytes",
             self.max_header_bytes,
@@ -135,7 +142,10 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(
 ) -> Result<T, OutOfBounds> {
     let value = value.unwrap_or(default);
     if value < least || value > most {
-        return Err(OutOfBounds { field, problem: format!("{value} is not from {least} to {most}") });
+        return Err(OutOfBounds {
+            field,
+            problem: format!("{value} is not from {least} to {most}"),
+        });
     }
     Ok(value)
 }
@@ -158,15 +168,25 @@ mod tests {
 
     #[test]
     fn a_bound_that_is_passed_names_its_field() {
-        let settings = LinkSettings { max_header_bytes: Some(5), ..LinkSettings::default() };
+        let settings = LinkSettings {
+            max_header_bytes: Some(5),
+            ..LinkSettings::default()
+        };
         let error = settings.check(&server()).unwrap_err();
-        assert_eq!((error.field, error.problem.as_str()), ("max_header_bytes", "5 is not from 8192 to 1048576"));
+        assert_eq!(
+            (error.field, error.problem.as_str()),
+            ("max_header_bytes", "5 is not from 8192 to 1048576")
+        );
     }
 
     #[test]
     fn a_routing_mode_that_is_not_there_is_refused_and_not_ignored() {
         let config = [("routing_mode".to_owned(), "path".to_owned())].into();
-        let error = trellis_provider::config::from_config::<ServerConfig>("own", &config).unwrap_err();
-        assert_eq!(error.to_string(), "own: field `routing_mode`: unknown variant `path`, expected `address`");
+        let error =
+            trellis_provider::config::from_config::<ServerConfig>("own", &config).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "own: field `routing_mode`: unknown variant `path`, expected `address`"
+        );
     }
 }

@@ -83,7 +83,11 @@ impl Exchange {
             timeout: Some(deadline.saturating_duration_since(Instant::now())),
             trace,
         };
-        let error = match target.component.call(handle().clone(), params, options(deadline)).await {
+        let error = match target
+            .component
+            .call(handle().clone(), params, options(deadline))
+            .await
+        {
             Ok(results) => return Ok(results),
             Err(error) => error,
         };
@@ -92,7 +96,10 @@ impl Exchange {
             && !Arc::ptr_eq(&successor, target)
         {
             let params = Outgoing::unary(root);
-            let results = successor.component.call(handle().clone(), params, options(deadline)).await;
+            let results = successor
+                .component
+                .call(handle().clone(), params, options(deadline))
+                .await;
             return results.map_err(Refusal::Call);
         }
         Err(Refusal::Call(error))

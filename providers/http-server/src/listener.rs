@@ -48,14 +48,22 @@ impl Listener {
     /// # Errors
     /// The system's: the port is in use, the address isn't this machine's, the port is reserved.
     pub fn bind(address: SocketAddr, slot: Slot) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         // A provider that was started again must not wait for its predecessor's connections to be forgotten.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?;
         let (slot, stop) = (Arc::new(slot), CancellationToken::new());
         let task = tokio::spawn(run(listener, slot.clone(), stop.clone()));
-        Ok(Self { slot, stop, task: AbortOnDropHandle::new(task) })
+        Ok(Self {
+            slot,
+            stop,
+            task: AbortOnDropHandle::new(task),
+        })
     }
 
     /// Whether everything about it is over.
@@ -103,7 +111,8 @@ struct Streams {
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, request: F) {
-        self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(request));
+        self.tasks
+            .spawn(self.cut.clone().run_until_cancelled_owned(request));
     }
 }
 
@@ -112,7 +121,10 @@ impl Connections {
         self.closing.cancel();
         let drained = tokio::time::timeout(DRAIN_LIMIT, self.graceful.shutdown()).await;
         if drained.is_err() {
-            tracing::warn!(connections = self.tasks.len(), "requests still run and are cut off");
+            tracing::warn!(
+                connections = self.tasks.len(),
+                "requests still run and are cut off"
+            );
         }
         self.tasks.shutdown().await;
         self.streams.cut.cancel();
@@ -123,7 +135,10 @@ impl Connections {
 
 /// Accepts connections for ever, as many as the link allows at once.
 async fn accept(listener: &TcpListener, slot: &Arc<Slot>, connections: &mut Connections) {
-    while let Some(Settings { max_connections, .. }) = slot.settings() {
+    while let Some(Settings {
+        max_connections, ..
+    }) = slot.settings()
+    {
         let room = connections.tasks.len() < max_connections;
         tokio::select! {
             biased;
@@ -141,7 +156,9 @@ async fn accept(listener: &TcpListener, slot: &Arc<Slot>, connections: &mut Conn
 
 fn begin(stream: TcpStream, slot: &Arc<Slot>, connections: &mut Connections) {
     // Those of now: the link may have changed while nobody came.
-    let Some(settings) = slot.settings() else { return };
+    let Some(settings) = slot.settings() else {
+        return;
+    };
     // Small responses must not wait for the client's acknowledgement of earlier ones.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
@@ -163,7 +180,9 @@ fn begin(stream: TcpStream, slot: &Arc<Slot>, connections: &mut Connections) {
             let exchange = exchange.clone();
             async move { Ok::<_, Infallible>(exchange.answer(request).await) }
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "a connection ended");
         }

@@ -90,7 +90,10 @@ impl Listeners {
     /// Takes a link's address from it; another link may take it over for a while.
     pub fn delete(&self, link: &LinkKey) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let listener = all.by_link.remove(link).and_then(|address| all.by_address.get(&address));
+        let listener = all
+            .by_link
+            .remove(link)
+            .and_then(|address| all.by_address.get(&address));
         if let Some(listener) = listener {
             listener.slot.vacate(link);
         }
@@ -117,5 +120,9 @@ fn system_error(address: SocketAddr, source: std::io::Error) -> ListenError {
         }
         _ => "it is tried again",
     };
-    ListenError::System { address, source, hint }
+    ListenError::System {
+        address,
+        source,
+        hint,
+    }
 }

@@ -25,7 +25,11 @@ impl Provider for HttpServer {
     type TargetConfig = NoConfig;
 
     async fn start(config: ServerConfig, lattice: Lattice) -> Result<Self, StartError> {
-        Ok(Self { config, lattice, listeners: Listeners::default() })
+        Ok(Self {
+            config,
+            lattice,
+            listeners: Listeners::default(),
+        })
     }
 
     async fn receive_link_config_as_source(
@@ -39,12 +43,14 @@ impl Provider for HttpServer {
             component: self.lattice.component(&link.target_id),
             settings,
         };
-        self.listeners.put(target, self.config.replace_grace()).map_err(|error| match error {
-            // It may be another link's for a moment only: until its deletion arrives.
-            ListenError::Taken { .. } | ListenError::System { .. } => {
-                LinkError::Unavailable(format!("{link}: {error}"))
-            }
-        })?;
+        self.listeners
+            .put(target, self.config.replace_grace())
+            .map_err(|error| match error {
+                // It may be another link's for a moment only: until its deletion arrives.
+                ListenError::Taken { .. } | ListenError::System { .. } => {
+                    LinkError::Unavailable(format!("{link}: {error}"))
+                }
+            })?;
         tracing::info!(%link, address = %settings.address, "listening");
         Ok(())
     }

@@ -22,7 +22,10 @@ pub struct ReplyBody(Content);
 
 enum Content {
     Full(Bytes),
-    Stream { content: ByteStream, trailers: Option<Trailers> },
+    Stream {
+        content: ByteStream,
+        trailers: Option<Trailers>,
+    },
     Trailers(Trailers),
     Ended,
 }
@@ -30,7 +33,11 @@ enum Content {
 impl ReplyBody {
     /// A body that is there already.
     pub fn full(bytes: Bytes) -> Self {
-        Self(if bytes.is_empty() { Content::Ended } else { Content::Full(bytes) })
+        Self(if bytes.is_empty() {
+            Content::Ended
+        } else {
+            Content::Full(bytes)
+        })
     }
 }
 
@@ -56,9 +63,7 @@ pub fn response(wire: WireResponse, method: &Method) -> Result<Response<ReplyBod
             }
             ReplyBody::full(bytes)
         }
-        WireBody::Stream { content, trailers } => {
-            ReplyBody(Content::Stream { content, trailers })
-        }
+        WireBody::Stream { content, trailers } => ReplyBody(Content::Stream { content, trailers }),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -128,8 +133,11 @@ fn broken(error: CallError) -> CallError {
 }
 
 /// Trailers that HTTP doesn't allow are left out: the body is whole without them.
-fn trailer_map(fields: Option<trellis_provider::rpc::interface::http::Fields>) -> Option<HeaderMap> {
-    let fields = header_map(fields?).inspect_err(|error| tracing::warn!(%error, "trailers left out"));
+fn trailer_map(
+    fields: Option<trellis_provider::rpc::interface::http::Fields>,
+) -> Option<HeaderMap> {
+    let fields =
+        header_map(fields?).inspect_err(|error| tracing::warn!(%error, "trailers left out"));
     fields.ok().filter(|trailers| !trailers.is_empty())
 }
 

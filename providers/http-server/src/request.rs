@@ -10,7 +10,9 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 use trellis_provider::rpc::{
     ByteStream, CallError,
-    interface::http::{Body as WireBody, Method as WireMethod, Request as WireRequest, Scheme, Trailers, fields_of},
+    interface::http::{
+        Body as WireBody, Method as WireMethod, Request as WireRequest, Scheme, Trailers, fields_of,
+    },
 };
 
 use crate::{config::Settings, refusal::Refusal};
@@ -51,8 +53,13 @@ pub fn check(parts: &Parts, body: &Incoming, settings: &Settings) -> Result<(), 
         return Err(Refusal::NotAProxy);
     }
     // As HTTP/1.1 writes it, so that the bound means the same for HTTP/2.
-    let line = parts.method.as_str().len() + parts.uri.path().len() + parts.uri.query().map_or(0, str::len);
-    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let line = parts.method.as_str().len()
+        + parts.uri.path().len()
+        + parts.uri.query().map_or(0, str::len);
+    let fields = parts
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
     if line + fields.sum::<usize>() > settings.max_header_bytes {
         return Err(Refusal::HeadTooLarge);
     }
@@ -76,10 +83,16 @@ pub async fn wire(
     let body = wire_body(&parts, body, settings, deadline, too_large).await?;
     remove_hop_by_hop(&mut parts.headers);
     let host = || parts.headers.get(header::HOST)?.to_str().ok();
-    let authority = parts.uri.authority().map(|authority| authority.as_str()).or_else(host);
+    let authority = parts
+        .uri
+        .authority()
+        .map(|authority| authority.as_str())
+        .or_else(host);
     let authority = authority.map(str::to_owned);
-    let path_with_query =
-        parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned());
+    let path_with_query = parts
+        .uri
+        .path_and_query()
+        .map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned());
     Ok(WireRequest {
         method: WireMethod::of(parts.method.as_str()),
         path_with_query: Some(path_with_query),
@@ -100,17 +113,27 @@ async fn wire_body(
     if body.is_end_stream() {
         return Ok(WireBody::empty());
     }
-    let small = body.size_hint().exact().is_some_and(|length| length <= SMALL_BODY_BYTES);
+    let small = body
+        .size_hint()
+        .exact()
+        .is_some_and(|length| length <= SMALL_BODY_BYTES);
     if small {
         // Its length was announced, and hyper reads no more than that.
         let whole = tokio::time::timeout_at(deadline, body.collect()).await;
-        let whole = whole.map_err(|_| Refusal::BodyTooSlow)?.map_err(|_| Refusal::BodyBroken)?;
+        let whole = whole
+            .map_err(|_| Refusal::BodyTooSlow)?
+            .map_err(|_| Refusal::BodyBroken)?;
         return Ok(WireBody::Full(whole.to_bytes()));
     }
     // Only who announces trailers in HTTP/1.1 has any; in HTTP/2 they need no announcement.
     let may_have_trailers =
         parts.headers.contains_key(header::TRAILER) || parts.version >= Version::HTTP_2;
-    Ok(streamed(body, settings.max_body_bytes, may_have_trailers, too_large.clone()))
+    Ok(streamed(
+        body,
+        settings.max_body_bytes,
+        may_have_trailers,
+        too_large.clone(),
+    ))
 }
 
 /// A body that goes on as it comes, at the component's pace.
@@ -126,7 +149,11 @@ fn streamed(
         trailers: Option<oneshot::Sender<HeaderMap>>,
     }
     let (sender, receiver) = oneshot::channel();
-    let reading = Reading { body, left: limit, trailers: Some(sender) };
+    let reading = Reading {
+        body,
+        left: limit,
+        trailers: Some(sender),
+    };
     let content = stream::unfold(reading, move |mut reading| {
         let too_large = too_large.clone();
         async move {
@@ -134,7 +161,8 @@ fn streamed(
                 let frame = match reading.body.frame().await? {
                     Ok(frame) => frame,
                     Err(error) => {
-                        let error = CallError::Transport(format!("the client's body broke off: {error}"));
+                        let error =
+                            CallError::Transport(format!("the client's body broke off: {error}"));
                         return Some((Err(error), reading));
                     }
                 };
@@ -161,14 +189,19 @@ fn streamed(
         }
     });
     // An error is the end; what follows it would be nonsense.
-    let content: ByteStream = Box::pin(content.scan(false, |failed, item: Result<Bytes, CallError>| {
-        let item = (!*failed).then_some(item);
-        *failed = item.as_ref().is_some_and(Result::is_err);
-        futures::future::ready(item)
-    }));
+    let content: ByteStream = Box::pin(content.scan(
+        false,
+        |failed, item: Result<Bytes, CallError>| {
+            let item = (!*failed).then_some(item);
+            *failed = item.as_ref().is_some_and(Result::is_err);
+            futures::future::ready(item)
+        },
+    ));
     let trailers = may_have_trailers.then(|| -> Trailers {
         // The sender goes with the body's stream: none sent means none there.
-        receiver.map(|trailers| Ok(trailers.ok().as_ref().map(fields_of))).boxed()
+        receiver
+            .map(|trailers| Ok(trailers.ok().as_ref().map(fields_of)))
+            .boxed()
     });
     WireBody::Stream { content, trailers }
 }

@@ -40,7 +40,10 @@ pub struct Slot {
 impl Slot {
     /// A slot with its first link, that waits for a successor for `grace` once the link is deleted.
     pub fn new(target: Target, grace: Duration) -> Self {
-        Self { state: watch::Sender::new(State::Linked(Arc::new(target))), grace }
+        Self {
+            state: watch::Sender::new(State::Linked(Arc::new(target))),
+            grace,
+        }
     }
 
     /// Puts a link into the slot, if it is this link's already or free.
@@ -92,7 +95,10 @@ impl Slot {
         let mut changes = self.state.subscribe();
         loop {
             // The sender is `self`: the channel can't be closed.
-            let waited = changes.wait_for(|state| !matches!(state, State::Linked(_))).await.is_ok();
+            let waited = changes
+                .wait_for(|state| !matches!(state, State::Linked(_)))
+                .await
+                .is_ok();
             let linked = changes.wait_for(|state| !matches!(state, State::Vacant(_)));
             if waited && tokio::time::timeout(self.grace, linked).await.is_err() {
                 self.state.send_if_modified(|state| {
@@ -115,7 +121,9 @@ impl Slot {
             return Some(target.clone());
         }
         let mut changes = self.state.subscribe();
-        let settled = changes.wait_for(|state| !matches!(state, State::Vacant(_))).await;
+        let settled = changes
+            .wait_for(|state| !matches!(state, State::Vacant(_)))
+            .await;
         match settled.as_deref() {
             Ok(State::Linked(target)) => Some(target.clone()),
             _ => None,

@@ -35,7 +35,12 @@ pub struct Bucket {
 impl Bucket {
     /// The bucket of those settings. Nothing is asked of NATS yet.
     pub fn new(settings: Settings, lattice: async_nats::Client) -> Self {
-        Self { settings, lattice, opened: ArcSwap::default(), counting: Counting::default() }
+        Self {
+            settings,
+            lattice,
+            opened: ArcSwap::default(),
+            counting: Counting::default(),
+        }
     }
 
     /// Opens the bucket, if it isn't open.
@@ -64,7 +69,10 @@ impl Bucket {
             Ok(store) => return Ok(store),
             Err(error) if !is_missing(&error) => return Err(self.failed(&error)),
             Err(_) if !self.settings.create => {
-                tracing::warn!(bucket = name, "there is no such NATS bucket, and the link says not to make it");
+                tracing::warn!(
+                    bucket = name,
+                    "there is no such NATS bucket, and the link says not to make it"
+                );
                 return Err(Error::NoSuchStore);
             }
             Err(_) => {}
@@ -75,8 +83,15 @@ impl Bucket {
             history: 1,
             ..kv::Config::default()
         };
-        let store = context.create_key_value(config).await.map_err(|error| self.failed(&error))?;
-        tracing::info!(bucket = name, replicas = self.settings.replicas, "NATS bucket made");
+        let store = context
+            .create_key_value(config)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        tracing::info!(
+            bucket = name,
+            replicas = self.settings.replicas,
+            "NATS bucket made"
+        );
         Ok(store)
     }
 
@@ -95,7 +110,11 @@ impl Bucket {
     /// NATS fails, or the key is too long.
     pub async fn set(&self, keys: &Keys, key: &str, value: Bytes) -> Result<(), Error> {
         let (store, key) = (self.open().await?, encode(keys, key)?);
-        store.put(key, value).await.map(drop).map_err(|error| self.failed(&error))
+        store
+            .put(key, value)
+            .await
+            .map(drop)
+            .map_err(|error| self.failed(&error))
     }
 
     /// Deletes a key, whether it is there or not.
@@ -114,7 +133,10 @@ impl Bucket {
     /// NATS fails, the value is no number, or the sum would not fit.
     pub async fn increment(&self, keys: &Keys, key: &str, delta: u64) -> Result<u64, Error> {
         let (store, key) = (self.open().await?, encode(keys, key)?);
-        self.counting.add(&store, &key, delta).await.map_err(|error| self.told(error))
+        self.counting
+            .add(&store, &key, delta)
+            .await
+            .map_err(|error| self.told(error))
     }
 
     /// Some keys, from a cursor on.
@@ -123,7 +145,9 @@ impl Bucket {
     /// NATS fails.
     pub async fn list(&self, keys: &Keys, cursor: Option<u64>) -> Result<KeyResponse, Error> {
         let store = self.open().await?;
-        listing::page(&store, keys, cursor).await.map_err(|error| self.failed(&*error))
+        listing::page(&store, keys, cursor)
+            .await
+            .map_err(|error| self.failed(&*error))
     }
 
     /// The values of several keys, in their order.
@@ -139,7 +163,11 @@ impl Bucket {
             let value = self.get(keys, &key).await?;
             Ok(value.map(|value| (key, value)))
         };
-        stream::iter(wanted).map(get).buffered(BATCH).try_collect().await
+        stream::iter(wanted)
+            .map(get)
+            .buffered(BATCH)
+            .try_collect()
+            .await
     }
 
     /// Sets the values of several keys.
@@ -148,7 +176,11 @@ impl Bucket {
     /// NATS fails, or a key is too long; others may have been set.
     pub async fn set_many(&self, keys: &Keys, pairs: Vec<(String, Bytes)>) -> Result<(), Error> {
         let set = |(key, value): (String, Bytes)| async move { self.set(keys, &key, value).await };
-        stream::iter(pairs).map(set).buffer_unordered(BATCH).try_collect().await
+        stream::iter(pairs)
+            .map(set)
+            .buffer_unordered(BATCH)
+            .try_collect()
+            .await
     }
 
     /// Deletes several keys.
@@ -157,7 +189,11 @@ impl Bucket {
     /// NATS fails, or a key is too long; others may have been deleted.
     pub async fn delete_many(&self, keys: &Keys, unwanted: Vec<String>) -> Result<(), Error> {
         let delete = |key: String| async move { self.delete(keys, &key).await };
-        stream::iter(unwanted).map(delete).buffer_unordered(BATCH).try_collect().await
+        stream::iter(unwanted)
+            .map(delete)
+            .buffer_unordered(BATCH)
+            .try_collect()
+            .await
     }
 
     fn failed(&self, error: &(dyn std::error::Error + 'static)) -> Error {
@@ -190,7 +226,8 @@ impl Bucket {
 fn is_missing(error: &async_nats::jetstream::context::KeyValueError) -> bool {
     use std::error::Error as _;
     let source = error.source();
-    let missing = source.and_then(|source| source.downcast_ref::<jetstream::context::GetStreamError>());
+    let missing =
+        source.and_then(|source| source.downcast_ref::<jetstream::context::GetStreamError>());
     missing.is_some_and(|error| match error.kind() {
         jetstream::context::GetStreamErrorKind::JetStream(error) => {
             error.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND
@@ -200,11 +237,14 @@ fn is_missing(error: &async_nats::jetstream::context::KeyValueError) -> bool {
 }
 
 fn encode(keys: &Keys, key: &str) -> Result<String, Error> {
-    keys.encode(key).map_err(|error: TooLong| Error::Other(error.to_string()))
+    keys.encode(key)
+        .map_err(|error: TooLong| Error::Other(error.to_string()))
 }
 
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bucket").field("bucket", &self.settings.bucket).finish_non_exhaustive()
+        f.debug_struct("Bucket")
+            .field("bucket", &self.settings.bucket)
+            .finish_non_exhaustive()
     }
 }

@@ -95,29 +95,48 @@ impl BucketConfig {
                 "{:?}: a NATS bucket's name has letters, digits, '-' and '_', at most 200",
                 bucket.chars().take(80).collect::<String>()
             );
-            return Err(SettingsError { field: "bucket", problem });
+            return Err(SettingsError {
+                field: "bucket",
+                problem,
+            });
         }
         let replicas = first(&self.replicas, &own.replicas).unwrap_or(1);
         if !(1..=MAX_REPLICAS).contains(&replicas) {
             let problem = format!("{replicas} is not from 1 to {MAX_REPLICAS}");
-            return Err(SettingsError { field: "replicas", problem });
+            return Err(SettingsError {
+                field: "replicas",
+                problem,
+            });
         }
         // Another NATS comes with its own credentials, not with the provider's for yet another.
-        let place = if self.cluster_uri.is_some() { self } else { own };
+        let place = if self.cluster_uri.is_some() {
+            self
+        } else {
+            own
+        };
         let server = place.cluster_uri.clone().map(|url| Server {
             url,
             jwt: place.client_jwt.clone(),
             seed: place.client_seed.clone(),
             tls_ca: place.tls_ca_file.clone(),
         });
-        if server.as_ref().is_some_and(|server| server.jwt.is_some() && server.seed.is_none()) {
+        if server
+            .as_ref()
+            .is_some_and(|server| server.jwt.is_some() && server.seed.is_none())
+        {
             let problem = "is missing: a user JWT needs its seed".to_owned();
-            return Err(SettingsError { field: "client_seed", problem });
+            return Err(SettingsError {
+                field: "client_seed",
+                problem,
+            });
         }
         Ok(Settings {
             bucket,
-            create: first(&self.enable_bucket_auto_create, &own.enable_bucket_auto_create)
-                .unwrap_or(true),
+            create: first(
+                &self.enable_bucket_auto_create,
+                &own.enable_bucket_auto_create,
+            )
+            .unwrap_or(true),
             replicas,
             domain: first(&self.js_domain, &own.js_domain),
             server,
@@ -133,7 +152,10 @@ mod tests {
 
     fn settings(link: &[(&str, &str)], own: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         let read = |entries: &[(&str, &str)]| {
-            let config = entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let config = entries
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect();
             from_config::<BucketConfig>("test", &config).unwrap()
         };
         read(link).settings(&read(own), &ComponentId::new("shop-cart").unwrap())
@@ -142,15 +164,25 @@ mod tests {
     #[test]
     fn without_a_word_a_component_has_a_bucket_of_its_own() {
         let settings = settings(&[], &[]).unwrap();
-        assert_eq!((settings.bucket.as_str(), settings.create), ("shop-cart", true));
+        assert_eq!(
+            (settings.bucket.as_str(), settings.create),
+            ("shop-cart", true)
+        );
         assert!(settings.server.is_none());
     }
 
     #[test]
     fn a_link_goes_before_the_provider() {
-        let own = [("bucket", "own"), ("replicas", "3"), ("enable_bucket_auto_create", "false")];
+        let own = [
+            ("bucket", "own"),
+            ("replicas", "3"),
+            ("enable_bucket_auto_create", "false"),
+        ];
         let found = settings(&[("bucket", "mine")], &own).unwrap();
-        assert_eq!((found.bucket.as_str(), found.replicas, found.create), ("mine", 3, false));
+        assert_eq!(
+            (found.bucket.as_str(), found.replicas, found.create),
+            ("mine", 3, false)
+        );
     }
 
     #[test]
@@ -158,6 +190,9 @@ mod tests {
         let field = |link: &[(&str, &str)]| settings(link, &[]).err().unwrap().field;
         assert_eq!(field(&[("bucket", "a.b")]), "bucket");
         assert_eq!(field(&[("replicas", "0")]), "replicas");
-        assert_eq!(field(&[("cluster_uri", "nats://h"), ("client_jwt", "j")]), "client_seed");
+        assert_eq!(
+            field(&[("cluster_uri", "nats://h"), ("client_jwt", "j")]),
+            "client_seed"
+        );
     }
 }

@@ -25,7 +25,9 @@ pub(crate) struct Counting {
 
 impl Default for Counting {
     fn default() -> Self {
-        Self { turns: std::array::from_fn(|_| Semaphore::new(1)) }
+        Self {
+            turns: std::array::from_fn(|_| Semaphore::new(1)),
+        }
     }
 }
 
@@ -35,7 +37,10 @@ impl Counting {
         key.hash(&mut hasher);
         let turn = &self.turns[(hasher.finish() % TURNS as u64) as usize];
         // Never closed.
-        let _turn = turn.acquire().await.map_err(|error| Error::Other(error.to_string()))?;
+        let _turn = turn
+            .acquire()
+            .await
+            .map_err(|error| Error::Other(error.to_string()))?;
         for attempt in 0..ATTEMPTS {
             if let Some(sum) = attempt_to_add(store, key, delta).await? {
                 return Ok(sum);
@@ -53,9 +58,13 @@ impl Counting {
 /// One attempt; `None` when somebody else wrote meanwhile.
 async fn attempt_to_add(store: &Store, key: &str, delta: u64) -> Result<Option<u64>, Error> {
     let other = |problem: String| Error::Other(problem);
-    let entry = store.entry(key).await.map_err(|error| other(error.to_string()))?;
+    let entry = store
+        .entry(key)
+        .await
+        .map_err(|error| other(error.to_string()))?;
     // A deleted key has a revision too, and no value.
-    let (value, revision) = entry.map_or_else(Default::default, |entry| (entry.value, entry.revision));
+    let (value, revision) =
+        entry.map_or_else(Default::default, |entry| (entry.value, entry.revision));
     let number = match std::str::from_utf8(&value) {
         Ok("") => Some(0),
         Ok(text) => text.parse::<u64>().ok(),

@@ -20,7 +20,9 @@ pub struct Keys {
 
 /// A key that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key is too long: it has {0} bytes as NATS holds it, more than the {MAX_ENCODED_BYTES} allowed")]
+#[error(
+    "the key is too long: it has {0} bytes as NATS holds it, more than the {MAX_ENCODED_BYTES} allowed"
+)]
 pub struct TooLong(usize);
 
 impl Keys {
@@ -69,7 +71,11 @@ impl Keys {
     /// The subject, without the NATS bucket's prefix, under which the keys are.
     pub fn filter(&self) -> String {
         // An escaped key has no dot: it is one token. A plain one may have several.
-        if self.prefix.is_empty() { ">".to_owned() } else { format!("{}*", self.prefix) }
+        if self.prefix.is_empty() {
+            ">".to_owned()
+        } else {
+            format!("{}*", self.prefix)
+        }
     }
 }
 
@@ -113,7 +119,11 @@ fn unescape(escaped: &str) -> Option<String> {
             bytes.push(byte);
             continue;
         }
-        let mut digit = || char::from(rest.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let mut digit = || {
+            char::from(rest.next()?)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
         bytes.push(digit()? << 4 | digit()?);
     }
     String::from_utf8(bytes).ok()
@@ -135,14 +145,28 @@ mod tests {
 
     #[test]
     fn any_other_key_comes_back_as_it_was() {
-        let odd = ["", ".", "a..b", "a b", "ключ", "=enc=x", "=bkt=a.b", "*", ">", "=", "=-", "\0\n"];
+        let odd = [
+            "", ".", "a..b", "a b", "ключ", "=enc=x", "=bkt=a.b", "*", ">", "=", "=-", "\0\n",
+        ];
         for bucket in ["default", "cart", "", "a.b", "=-", "карта"] {
             let keys = Keys::of(bucket, "default");
             for key in odd {
                 let encoded = keys.encode(key).unwrap();
-                assert!(encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"-/_=.".contains(&b)), "{encoded}");
-                assert!(encoded.split('.').all(|token| !token.is_empty()), "{encoded}");
-                assert_eq!(keys.decode(&encoded).as_deref(), Some(key), "{bucket} {encoded}");
+                assert!(
+                    encoded
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"-/_=.".contains(&b)),
+                    "{encoded}"
+                );
+                assert!(
+                    encoded.split('.').all(|token| !token.is_empty()),
+                    "{encoded}"
+                );
+                assert_eq!(
+                    keys.decode(&encoded).as_deref(),
+                    Some(key),
+                    "{bucket} {encoded}"
+                );
             }
         }
     }
@@ -154,13 +178,19 @@ mod tests {
         assert_eq!(default.decode(&inside), None);
         assert_ne!(default.encode(&inside).unwrap(), inside);
         assert_eq!(Keys::of("car", "default").decode(&inside), None);
-        assert_ne!(Keys::of("a.b", "default").encode("c"), Keys::of("a", "default").encode("b.c"));
+        assert_ne!(
+            Keys::of("a.b", "default").encode("c"),
+            Keys::of("a", "default").encode("b.c")
+        );
     }
 
     #[test]
     fn a_key_has_a_bound() {
         let keys = Keys::of("default", "default");
         assert!(keys.encode(&"x".repeat(MAX_ENCODED_BYTES)).is_ok());
-        assert_eq!(keys.encode(&" ".repeat(MAX_ENCODED_BYTES)), Err(TooLong(5 + 3 * MAX_ENCODED_BYTES)));
+        assert_eq!(
+            keys.encode(&" ".repeat(MAX_ENCODED_BYTES)),
+            Err(TooLong(5 + 3 * MAX_ENCODED_BYTES))
+        );
     }
 }

@@ -38,7 +38,9 @@ pub(crate) async fn page(
         // With a history of one, a message is its key's only one; else the last one of each key has to be asked for, and
         // that can't be combined with a start.
         deliver_policy: if info.config.max_messages_per_subject == 1 {
-            DeliverPolicy::ByStartSequence { start_sequence: after.saturating_add(1) }
+            DeliverPolicy::ByStartSequence {
+                start_sequence: after.saturating_add(1),
+            }
         } else {
             DeliverPolicy::LastPerSubject
         },
@@ -70,7 +72,12 @@ async fn read(
     let mut response = KeyResponse::default();
     let mut left = consumer.cached_info().num_pending;
     while left > 0 {
-        let mut messages = consumer.fetch().max_messages(PAGE).expires(PATIENCE).messages().await?;
+        let mut messages = consumer
+            .fetch()
+            .max_messages(PAGE)
+            .expires(PATIENCE)
+            .messages()
+            .await?;
         let mut got_any = false;
         while let Some(message) = messages.try_next().await? {
             got_any = true;
@@ -79,10 +86,14 @@ async fn read(
             if info.stream_sequence <= after {
                 continue;
             }
-            let deleted = message.headers.as_ref().is_some_and(|headers| {
-                DELETED.iter().any(|header| headers.get(*header).is_some())
-            });
-            let key = message.subject.strip_prefix(&*store.prefix).and_then(|key| keys.decode(key));
+            let deleted = message
+                .headers
+                .as_ref()
+                .is_some_and(|headers| DELETED.iter().any(|header| headers.get(*header).is_some()));
+            let key = message
+                .subject
+                .strip_prefix(&*store.prefix)
+                .and_then(|key| keys.decode(key));
             if let Some(key) = key.filter(|_| !deleted) {
                 response.keys.push(key);
             }

@@ -43,7 +43,12 @@ impl Provider for KeyvalueNats {
         // A wrong default is better told at once than with the first link.
         own.settings(&BucketConfig::default(), lattice.provider_id())
             .map_err(|error| StartError(format!("the provider's configuration: {error}")))?;
-        Ok(Self { own, lattice, links: LinkTable::default(), buckets: Mutex::default() })
+        Ok(Self {
+            own,
+            lattice,
+            links: LinkTable::default(),
+            buckets: Mutex::default(),
+        })
     }
 
     fn handler(self: &Arc<Self>) -> Option<Arc<dyn Handler>> {
@@ -74,8 +79,11 @@ impl Provider for KeyvalueNats {
                 Err(_) => Some(format!("{bucket:?} does not open")),
             }
         });
-        let mut problems: Vec<String> =
-            futures::future::join_all(opened).await.into_iter().flatten().collect();
+        let mut problems: Vec<String> = futures::future::join_all(opened)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
         problems.sort();
         problems.dedup();
         Health {
@@ -104,7 +112,11 @@ impl KeyvalueNats {
     }
 
     /// The caller's NATS bucket, and where in it the keys are.
-    async fn linked(&self, context: &CallContext, bucket: &str) -> Result<(Arc<Bucket>, Keys), Error> {
+    async fn linked(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+    ) -> Result<(Arc<Bucket>, Keys), Error> {
         let linked = self.links.get(context).await;
         let linked = linked.map_err(|error| Error::Other(error.to_string()))?;
         let link = context.link_name.as_deref().unwrap_or("default");
@@ -113,12 +125,23 @@ impl KeyvalueNats {
 }
 
 impl Keyvalue for KeyvalueNats {
-    async fn get(&self, context: &CallContext, bucket: &str, key: &str) -> Result<Option<Bytes>, Error> {
+    async fn get(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Option<Bytes>, Error> {
         let (bucket, keys) = self.linked(context, bucket).await?;
         bucket.get(&keys, key).await
     }
 
-    async fn set(&self, context: &CallContext, bucket: &str, key: &str, value: Bytes) -> Result<(), Error> {
+    async fn set(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        key: &str,
+        value: Bytes,
+    ) -> Result<(), Error> {
         let (bucket, keys) = self.linked(context, bucket).await?;
         bucket.set(&keys, key, value).await
     }

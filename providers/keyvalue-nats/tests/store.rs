@@ -13,32 +13,66 @@ use trellis_provider_testkit::{
 const INTERFACE: &str = "wasi:keyvalue/store";
 
 fn side<'a>(source: &'a str, config: &'a [(&'a str, &'a str)]) -> Side<'a> {
-    Side { source, target: "kv", interface: INTERFACE, config }
+    Side {
+        source,
+        target: "kv",
+        interface: INTERFACE,
+        config,
+    }
 }
 
 #[tokio::test]
 async fn a_component_s_values_are_in_its_nats_bucket() -> Result<()> {
     let nats = NatsServer::start().await?;
     let host = Host::on(&nats).await?;
-    let links = vec![side("shop", &[("bucket", "shop-data")]).link(), side("other", &[]).link()];
+    let links = vec![
+        side("shop", &[("bucket", "shop-data")]).link(),
+        side("other", &[]).link(),
+    ];
     let running = Running::start::<KeyvalueNats>(&host, host.data("kv", &[], links)?).await?;
-    for (source, name) in [("shop", "default"), ("shop", "cart"), ("shop", "odd .*>=name"), ("other", "")] {
-        let bucket = Bucket { host: &host, source, provider: "kv", name };
+    for (source, name) in [
+        ("shop", "default"),
+        ("shop", "cart"),
+        ("shop", "odd .*>=name"),
+        ("other", ""),
+    ] {
+        let bucket = Bucket {
+            host: &host,
+            source,
+            provider: "kv",
+            name,
+        };
         values_are_kept(bucket).await?;
         batches_work(bucket).await?;
         numbers_are_counted(bucket).await?;
     }
     // Buckets and components are apart, and a plain key is one in NATS too.
-    let default = Bucket { host: &host, source: "shop", provider: "kv", name: "default" };
-    let cart = Bucket { name: "cart", ..default };
-    let other = Bucket { source: "other", ..default };
+    let default = Bucket {
+        host: &host,
+        source: "shop",
+        provider: "kv",
+        name: "default",
+    };
+    let cart = Bucket {
+        name: "cart",
+        ..default
+    };
+    let other = Bucket {
+        source: "other",
+        ..default
+    };
     default.set("counter", "7").await?;
     cart.set("counter", "1").await?;
     ensure!(default.list().await? == ["counter"] && cart.list().await? == ["counter"]);
     ensure!(other.get("counter").await?.is_none());
     let jetstream = async_nats::jetstream::new(host.client().clone());
     let store = jetstream.get_key_value("shop-data").await?;
-    ensure!(store.get("counter").await?.as_deref() == Some(b"7"));
+    ensure!(
+        store
+            .get("counter")
+            .await?
+            .is_some_and(|value| value == "7")
+    );
     jetstream.get_key_value("other").await?;
     host.until_healthy("kv", true).await?;
     running.stop().await?;
@@ -56,10 +90,18 @@ async fn many_keys_are_listed_in_pages_whatever_the_history() -> Result<()> {
         ..Default::default()
     };
     jetstream.create_key_value(config).await?;
-    let links = vec![side("new", &[]).link(), side("old", &[("bucket", "old")]).link()];
+    let links = vec![
+        side("new", &[]).link(),
+        side("old", &[("bucket", "old")]).link(),
+    ];
     let running = Running::start::<KeyvalueNats>(&host, host.data("kv", &[], links)?).await?;
     for source in ["new", "old"] {
-        let bucket = Bucket { host: &host, source, provider: "kv", name: "default" };
+        let bucket = Bucket {
+            host: &host,
+            source,
+            provider: "kv",
+            name: "default",
+        };
         for _twice in 0..2 {
             for hundred in 0..25 {
                 let key = |one| format!("{hundred}-{one}");
@@ -82,12 +124,23 @@ async fn two_providers_count_the_same_number() -> Result<()> {
     let host = Host::on(&nats).await?;
     let mut all = Vec::new();
     for provider in ["kv-a", "kv-b"] {
-        let link = Side { target: provider, ..side("shop", &[("bucket", "shared")]) }.link();
-        all.push(Running::start::<KeyvalueNats>(&host, host.data(provider, &[], vec![link])?).await?);
+        let link = Side {
+            target: provider,
+            ..side("shop", &[("bucket", "shared")])
+        }
+        .link();
+        all.push(
+            Running::start::<KeyvalueNats>(&host, host.data(provider, &[], vec![link])?).await?,
+        );
     }
     let added = (0..100).map(|index| {
         let provider = if index % 2 == 0 { "kv-a" } else { "kv-b" };
-        let bucket = Bucket { host: &host, source: "shop", provider, name: "default" };
+        let bucket = Bucket {
+            host: &host,
+            source: "shop",
+            provider,
+            name: "default",
+        };
         async move { bucket.increment("n", 1).await }
     });
     let mut sums: Vec<u64> = join_all(added).await.into_iter().collect::<Result<_>>()?;
@@ -103,25 +156,54 @@ async fn two_providers_count_the_same_number() -> Result<()> {
 async fn what_is_missing_is_told() -> Result<()> {
     let nats = NatsServer::start().await?;
     let host = Host::on(&nats).await?;
-    let never = [("bucket", "not-there"), ("enable_bucket_auto_create", "false")];
+    let never = [
+        ("bucket", "not-there"),
+        ("enable_bucket_auto_create", "false"),
+    ];
     let links = vec![side("never", &never).link()];
     let running = Running::start::<KeyvalueNats>(&host, host.data("kv", &[], links)?).await?;
-    let bucket = |source| Bucket { host: &host, source, provider: "kv", name: "default" };
+    let bucket = |source| Bucket {
+        host: &host,
+        source,
+        provider: "kv",
+        name: "default",
+    };
     let error = bucket("never").get("x").await.unwrap_err().to_string();
     ensure!(error == "no such store", "{error}");
     let error = bucket("stranger").get("x").await.unwrap_err().to_string();
-    ensure!(error.contains("\"stranger\" has no link named \"default\""), "{error}");
-    let long = bucket("never").set(&"x".repeat(5000), "v").await.unwrap_err().to_string();
-    ensure!(long == "no such store" || long.contains("the key is too long"), "{long}");
-    host.put("kv", &side("wrong", &[("bucket", "a.b")]).link()).await?;
+    ensure!(
+        error.contains("\"stranger\" has no link named \"default\""),
+        "{error}"
+    );
+    let long = bucket("never")
+        .set(&"x".repeat(5000), "v")
+        .await
+        .unwrap_err()
+        .to_string();
+    ensure!(
+        long == "no such store" || long.contains("the key is too long"),
+        "{long}"
+    );
+    host.put("kv", &side("wrong", &[("bucket", "a.b")]).link())
+        .await?;
     let message = host.until_healthy("kv", false).await?;
-    ensure!(message.contains("target_config: field `bucket`: \"a.b\""), "{message}");
+    ensure!(
+        message.contains("target_config: field `bucket`: \"a.b\""),
+        "{message}"
+    );
     // It was made after all: found without a restart.
     let jetstream = async_nats::jetstream::new(host.client().clone());
-    let config = async_nats::jetstream::kv::Config { bucket: "not-there".to_owned(), ..Default::default() };
+    let config = async_nats::jetstream::kv::Config {
+        bucket: "not-there".to_owned(),
+        ..Default::default()
+    };
     jetstream.create_key_value(config).await?;
     bucket("never").set("x", "1").await?;
-    let long = bucket("never").set(&"x".repeat(5000), "v").await.unwrap_err().to_string();
+    let long = bucket("never")
+        .set(&"x".repeat(5000), "v")
+        .await
+        .unwrap_err()
+        .to_string();
     ensure!(long.contains("the key is too long"), "{long}");
     running.stop().await?;
     Ok(())
@@ -129,15 +211,30 @@ async fn what_is_missing_is_told() -> Result<()> {
 
 #[tokio::test]
 async fn values_survive_a_restart_of_nats_and_no_jetstream_is_told() -> Result<()> {
-    let (mut nats, plain) = (NatsServer::start().await?, NatsServer::without_jetstream().await?);
+    let (mut nats, plain) = (
+        NatsServer::start().await?,
+        NatsServer::without_jetstream().await?,
+    );
     let host = Host::on(&nats).await?;
     let plain_url = plain.url();
     let without = [("cluster_uri", plain_url.as_str())];
     let links = vec![side("shop", &[]).link(), side("without", &without).link()];
     let running = Running::start::<KeyvalueNats>(&host, host.data("kv", &[], links)?).await?;
-    let bucket = Bucket { host: &host, source: "shop", provider: "kv", name: "default" };
+    let bucket = Bucket {
+        host: &host,
+        source: "shop",
+        provider: "kv",
+        name: "default",
+    };
     bucket.set("kept", "yes").await?;
-    let error = Bucket { source: "without", ..bucket }.get("x").await.unwrap_err().to_string();
+    let error = Bucket {
+        source: "without",
+        ..bucket
+    }
+    .get("x")
+    .await
+    .unwrap_err()
+    .to_string();
     ensure!(error.starts_with("NATS bucket \"without\": "), "{error}");
     host.until_healthy("kv", false).await?;
     nats.crash().await?;
@@ -152,7 +249,10 @@ async fn values_survive_a_restart_of_nats_and_no_jetstream_is_told() -> Result<(
         &"other-link".parse::<LinkName>()?,
         "shop",
         "kv",
-        &trellis_provider::rpc::interface::keyvalue::KeyParams { bucket: "default".into(), key: "kept".into() },
+        &trellis_provider::rpc::interface::keyvalue::KeyParams {
+            bucket: "default".into(),
+            key: "kept".into(),
+        },
     )
     .await?;
     ensure!(named.is_err(), "a link of another name is another link");

@@ -63,7 +63,12 @@ impl RedisConfig {
             Err(SettingsError { field, problem })
         };
         let settings = Settings {
-            url: self.url.as_ref().or(own.url.as_ref()).map_or(DEFAULT_URL, |url| url).to_owned(),
+            url: self
+                .url
+                .as_ref()
+                .or(own.url.as_ref())
+                .map_or(DEFAULT_URL, |url| url)
+                .to_owned(),
             connection_timeout: timeout(
                 "connection_timeout_ms",
                 self.connection_timeout_ms.or(own.connection_timeout_ms),
@@ -86,7 +91,10 @@ impl Settings {
     /// # Errors
     /// The URL isn't one.
     pub fn connection(&self) -> Result<ConnectionInfo, SettingsError> {
-        let wrong = |problem: &str| SettingsError { field: "url", problem: problem.to_owned() };
+        let wrong = |problem: &str| SettingsError {
+            field: "url",
+            problem: problem.to_owned(),
+        };
         let info = self.url.as_str().into_connection_info().map_err(|_| {
             wrong("not a Redis URL: write it like redis://127.0.0.1:6379 or rediss://user:password@host:6380/0")
         })?;
@@ -94,19 +102,27 @@ impl Settings {
             return Ok(info);
         }
         // With RESP3 the client sees at once that the server is gone, and not only by the next call's failure.
-        let redis: RedisConnectionInfo = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let redis: RedisConnectionInfo = info
+            .redis_settings()
+            .clone()
+            .set_protocol(ProtocolVersion::RESP3);
         Ok(info.set_redis_settings(redis))
     }
 
     /// Where it is, fit to be shown: without user and password.
     pub fn shown(&self) -> String {
-        self.connection().map_or_else(|_| "an unusable URL".to_owned(), |info| info.addr().to_string())
+        self.connection().map_or_else(
+            |_| "an unusable URL".to_owned(),
+            |info| info.addr().to_string(),
+        )
     }
 }
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings").field("redis", &self.shown()).finish_non_exhaustive()
+        f.debug_struct("Settings")
+            .field("redis", &self.shown())
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,7 +131,11 @@ mod tests {
     use super::*;
 
     fn config(url: Option<&str>, response_timeout_ms: Option<u64>) -> RedisConfig {
-        RedisConfig { url: url.map(Into::into), connection_timeout_ms: None, response_timeout_ms }
+        RedisConfig {
+            url: url.map(Into::into),
+            connection_timeout_ms: None,
+            response_timeout_ms,
+        }
     }
 
     #[test]
@@ -124,8 +144,20 @@ mod tests {
         assert_eq!(none.settings(&none).unwrap().shown(), "127.0.0.1:6379");
         let own = config(Some("redis://own:1"), Some(5));
         let settings = none.settings(&own).unwrap();
-        assert_eq!((settings.shown().as_str(), settings.response_timeout.as_millis()), ("own:1", 5));
-        assert_eq!(config(Some("redis://link:2"), None).settings(&own).unwrap().shown(), "link:2");
+        assert_eq!(
+            (
+                settings.shown().as_str(),
+                settings.response_timeout.as_millis()
+            ),
+            ("own:1", 5)
+        );
+        assert_eq!(
+            config(Some("redis://link:2"), None)
+                .settings(&own)
+                .unwrap()
+                .shown(),
+            "link:2"
+        );
     }
 
     #[test]
@@ -134,14 +166,21 @@ mod tests {
         let settings = settings.unwrap();
         assert_eq!(settings.shown(), "h:7");
         assert!(!format!("{settings:?}").contains("hush"));
-        let error = config(Some("http://me:hush@h"), None).settings(&config(None, None)).unwrap_err();
+        let error = config(Some("http://me:hush@h"), None)
+            .settings(&config(None, None))
+            .unwrap_err();
         assert_eq!(error.field, "url");
         assert!(!error.to_string().contains("hush"));
     }
 
     #[test]
     fn a_timeout_has_bounds() {
-        let error = config(None, Some(0)).settings(&config(None, None)).unwrap_err();
-        assert_eq!(error.to_string(), "field `response_timeout_ms`: 0 is not from 1 to 600000");
+        let error = config(None, Some(0))
+            .settings(&config(None, None))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "field `response_timeout_ms`: 0 is not from 1 to 600000"
+        );
     }
 }

@@ -88,6 +88,9 @@ mod tests {
 
     #[test]
     fn a_name_is_not_a_pattern() {
-        assert_eq!(Keys::of("a*[x]").pattern().unwrap(), r"trellis:bucket:a\*\[x\]:*");
+        assert_eq!(
+            Keys::of("a*[x]").pattern().unwrap(),
+            r"trellis:bucket:a\*\[x\]:*"
+        );
     }
 }

@@ -43,7 +43,11 @@ impl Provider for KeyvalueRedis {
         // A wrong default is better told at once than with the first link.
         own.settings(&RedisConfig::default())
             .map_err(|error| StartError(format!("the provider's configuration: {error}")))?;
-        Ok(Self { own, links: LinkTable::default(), stores: Mutex::default() })
+        Ok(Self {
+            own,
+            links: LinkTable::default(),
+            stores: Mutex::default(),
+        })
     }
 
     fn handler(self: &Arc<Self>) -> Option<Arc<dyn Handler>> {
@@ -67,7 +71,12 @@ impl Provider for KeyvalueRedis {
     }
 
     async fn health(&self) -> Health {
-        let mut stores: Vec<_> = self.links.values().iter().map(|link| link.store.clone()).collect();
+        let mut stores: Vec<_> = self
+            .links
+            .values()
+            .iter()
+            .map(|link| link.store.clone())
+            .collect();
         stores.sort_by_key(Arc::as_ptr);
         stores.dedup_by_key(|store| Arc::as_ptr(store));
         let pings = stores.iter().map(|store| async move {
@@ -77,8 +86,11 @@ impl Provider for KeyvalueRedis {
                 _ => format!("Redis at {}: access denied", store.shown()),
             })
         });
-        let problems: Vec<String> =
-            futures::future::join_all(pings).await.into_iter().flatten().collect();
+        let problems: Vec<String> = futures::future::join_all(pings)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
         Health {
             healthy: problems.is_empty(),
             message: (!problems.is_empty()).then(|| problems.join("; ")),
@@ -105,25 +117,55 @@ impl KeyvalueRedis {
     }
 
     async fn linked(&self, context: &CallContext) -> Result<Arc<Linked>, Error> {
-        self.links.get(context).await.map_err(|error| Error::Other(error.to_string()))
+        self.links
+            .get(context)
+            .await
+            .map_err(|error| Error::Other(error.to_string()))
     }
 }
 
 impl Keyvalue for KeyvalueRedis {
-    async fn get(&self, context: &CallContext, bucket: &str, key: &str) -> Result<Option<Bytes>, Error> {
-        self.linked(context).await?.store.get(&Keys::of(bucket), key).await
+    async fn get(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Option<Bytes>, Error> {
+        self.linked(context)
+            .await?
+            .store
+            .get(&Keys::of(bucket), key)
+            .await
     }
 
-    async fn set(&self, context: &CallContext, bucket: &str, key: &str, value: Bytes) -> Result<(), Error> {
-        self.linked(context).await?.store.set(&Keys::of(bucket), key, &value).await
+    async fn set(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        key: &str,
+        value: Bytes,
+    ) -> Result<(), Error> {
+        self.linked(context)
+            .await?
+            .store
+            .set(&Keys::of(bucket), key, &value)
+            .await
     }
 
     async fn delete(&self, context: &CallContext, bucket: &str, key: &str) -> Result<(), Error> {
-        self.linked(context).await?.store.delete(&Keys::of(bucket), key).await
+        self.linked(context)
+            .await?
+            .store
+            .delete(&Keys::of(bucket), key)
+            .await
     }
 
     async fn exists(&self, context: &CallContext, bucket: &str, key: &str) -> Result<bool, Error> {
-        self.linked(context).await?.store.exists(&Keys::of(bucket), key).await
+        self.linked(context)
+            .await?
+            .store
+            .exists(&Keys::of(bucket), key)
+            .await
     }
 
     async fn list_keys(
@@ -132,7 +174,11 @@ impl Keyvalue for KeyvalueRedis {
         bucket: &str,
         cursor: Option<u64>,
     ) -> Result<KeyResponse, Error> {
-        self.linked(context).await?.store.list(&Keys::of(bucket), cursor).await
+        self.linked(context)
+            .await?
+            .store
+            .list(&Keys::of(bucket), cursor)
+            .await
     }
 
     async fn increment(
@@ -142,7 +188,11 @@ impl Keyvalue for KeyvalueRedis {
         key: &str,
         delta: u64,
     ) -> Result<u64, Error> {
-        self.linked(context).await?.store.increment(&Keys::of(bucket), key, delta).await
+        self.linked(context)
+            .await?
+            .store
+            .increment(&Keys::of(bucket), key, delta)
+            .await
     }
 
     async fn get_many(
@@ -151,7 +201,11 @@ impl Keyvalue for KeyvalueRedis {
         bucket: &str,
         keys: Vec<String>,
     ) -> Result<Vec<Option<(String, Bytes)>>, Error> {
-        self.linked(context).await?.store.get_many(&Keys::of(bucket), keys).await
+        self.linked(context)
+            .await?
+            .store
+            .get_many(&Keys::of(bucket), keys)
+            .await
     }
 
     async fn set_many(
@@ -160,7 +214,11 @@ impl Keyvalue for KeyvalueRedis {
         bucket: &str,
         pairs: Vec<(String, Bytes)>,
     ) -> Result<(), Error> {
-        self.linked(context).await?.store.set_many(&Keys::of(bucket), &pairs).await
+        self.linked(context)
+            .await?
+            .store
+            .set_many(&Keys::of(bucket), &pairs)
+            .await
     }
 
     async fn delete_many(
@@ -169,6 +227,10 @@ impl Keyvalue for KeyvalueRedis {
         bucket: &str,
         keys: Vec<String>,
     ) -> Result<(), Error> {
-        self.linked(context).await?.store.delete_many(&Keys::of(bucket), &keys).await
+        self.linked(context)
+            .await?
+            .store
+            .delete_many(&Keys::of(bucket), &keys)
+            .await
     }
 }

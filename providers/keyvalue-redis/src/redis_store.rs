@@ -84,7 +84,8 @@ impl RedisStore {
     /// # Errors
     /// As Redis says.
     pub async fn set(&self, keys: &Keys, key: &str, value: &[u8]) -> Result<(), Error> {
-        self.ask(&Cmd::set(full(keys, key)?, value), Effect::Same).await
+        self.ask(&Cmd::set(full(keys, key)?, value), Effect::Same)
+            .await
     }
 
     /// Deletes a key, whether it is there or not.
@@ -124,7 +125,10 @@ impl RedisStore {
                 break;
             }
         }
-        Ok(KeyResponse { keys: found, cursor: (cursor != 0).then_some(cursor) })
+        Ok(KeyResponse {
+            keys: found,
+            cursor: (cursor != 0).then_some(cursor),
+        })
     }
 
     /// Adds to a number, which is 0 where there is none, and gives the sum.
@@ -133,11 +137,17 @@ impl RedisStore {
     /// As Redis says; the value is no number, or the sum would not fit.
     pub async fn increment(&self, keys: &Keys, key: &str, delta: u64) -> Result<u64, Error> {
         let delta = i64::try_from(delta).map_err(|_| {
-            Error::Other(format!("Redis counts with 64 bits and a sign: {delta} is too much to add"))
+            Error::Other(format!(
+                "Redis counts with 64 bits and a sign: {delta} is too much to add"
+            ))
         })?;
-        let sum: i64 = self.ask(&Cmd::incr(full(keys, key)?, delta), Effect::Another).await?;
+        let sum: i64 = self
+            .ask(&Cmd::incr(full(keys, key)?, delta), Effect::Another)
+            .await?;
         u64::try_from(sum).map_err(|_| {
-            Error::Other(format!("the sum is {sum}, and the interface has no negative numbers"))
+            Error::Other(format!(
+                "the sum is {sum}, and the interface has no negative numbers"
+            ))
         })
     }
 
@@ -159,7 +169,9 @@ impl RedisStore {
         }
         let values: Vec<Option<Vec<u8>>> = self.ask(&get, Effect::None).await?;
         let pairs = wanted.into_iter().zip(values);
-        Ok(pairs.map(|(key, value)| Some((key, value?.into()))).collect())
+        Ok(pairs
+            .map(|(key, value)| Some((key, value?.into())))
+            .collect())
     }
 
     /// Sets the values of several keys.
@@ -210,7 +222,10 @@ impl RedisStore {
             Ok(answer) => answer.map_err(|error| self.failed(&error)),
             Err(_) => {
                 let waited = self.patience.as_millis();
-                Err(Error::Other(format!("Redis at {} did not answer within {waited} ms", self.shown)))
+                Err(Error::Other(format!(
+                    "Redis at {} did not answer within {waited} ms",
+                    self.shown
+                )))
             }
         }
     }
@@ -218,7 +233,11 @@ impl RedisStore {
     fn failed(&self, error: &RedisError) -> Error {
         match error.kind() {
             ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
-                tracing::warn!(redis = self.shown, code = error.code(), "Redis denies access");
+                tracing::warn!(
+                    redis = self.shown,
+                    code = error.code(),
+                    "Redis denies access"
+                );
                 Error::AccessDenied
             }
             _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => Error::AccessDenied,
@@ -250,6 +269,8 @@ fn full(keys: &Keys, key: &str) -> Result<String, Error> {
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisStore").field("redis", &self.shown).finish_non_exhaustive()
+        f.debug_struct("RedisStore")
+            .field("redis", &self.shown)
+            .finish_non_exhaustive()
     }
 }

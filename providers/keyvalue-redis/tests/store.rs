@@ -15,21 +15,42 @@ const INTERFACE: &str = "wasi:keyvalue/store";
 
 #[tokio::test]
 async fn a_component_s_values_are_in_redis() -> Result<()> {
-    let (nats, redis) = (NatsServer::without_jetstream().await?, RedisServer::start().await?);
+    let (nats, redis) = (
+        NatsServer::without_jetstream().await?,
+        RedisServer::start().await?,
+    );
     let host = Host::on(&nats).await?;
     let url = redis.url();
-    let link = Side { source: "shop", target: "kv", interface: INTERFACE, config: &[("url", &url)] };
+    let link = Side {
+        source: "shop",
+        target: "kv",
+        interface: INTERFACE,
+        config: &[("url", &url)],
+    };
     let data = host.data("kv", &[], vec![link.link()])?;
     let running = Running::start::<KeyvalueRedis>(&host, data).await?;
     for name in ["default", "cart", "odd:*[name]%"] {
-        let bucket = Bucket { host: &host, source: "shop", provider: "kv", name };
+        let bucket = Bucket {
+            host: &host,
+            source: "shop",
+            provider: "kv",
+            name,
+        };
         values_are_kept(bucket).await?;
         batches_work(bucket).await?;
         numbers_are_counted(bucket).await?;
     }
     // Buckets are apart, and the default one has 1.x's layout.
-    let default = Bucket { host: &host, source: "shop", provider: "kv", name: "default" };
-    let cart = Bucket { name: "cart", ..default };
+    let default = Bucket {
+        host: &host,
+        source: "shop",
+        provider: "kv",
+        name: "default",
+    };
+    let cart = Bucket {
+        name: "cart",
+        ..default
+    };
     default.increment("counter", 7).await?;
     cart.increment("counter", 1).await?;
     ensure!(redis.command("GET counter").await? == "$1\r\n7");
@@ -43,15 +64,29 @@ async fn a_component_s_values_are_in_redis() -> Result<()> {
 
 #[tokio::test]
 async fn many_keys_are_listed_in_pages() -> Result<()> {
-    let (nats, redis) = (NatsServer::without_jetstream().await?, RedisServer::start().await?);
+    let (nats, redis) = (
+        NatsServer::without_jetstream().await?,
+        RedisServer::start().await?,
+    );
     let host = Host::on(&nats).await?;
     let url = redis.url();
-    let link = Side { source: "shop", target: "kv", interface: INTERFACE, config: &[("URL", &url)] };
+    let link = Side {
+        source: "shop",
+        target: "kv",
+        interface: INTERFACE,
+        config: &[("URL", &url)],
+    };
     let data = host.data("kv", &[], vec![link.link()])?;
     let running = Running::start::<KeyvalueRedis>(&host, data).await?;
-    let bucket = Bucket { host: &host, source: "shop", provider: "kv", name: "default" };
+    let bucket = Bucket {
+        host: &host,
+        source: "shop",
+        provider: "kv",
+        name: "default",
+    };
     for hundred in 0..30 {
-        let set = (0..100).map(|one| async move { bucket.set(&format!("{hundred}-{one}"), "x").await });
+        let set =
+            (0..100).map(|one| async move { bucket.set(&format!("{hundred}-{one}"), "x").await });
         for outcome in join_all(set).await {
             outcome?;
         }
@@ -64,30 +99,57 @@ async fn many_keys_are_listed_in_pages() -> Result<()> {
 
 #[tokio::test]
 async fn links_decide_which_redis_and_who_has_access() -> Result<()> {
-    let (nats, one, two) =
-        (NatsServer::without_jetstream().await?, RedisServer::start().await?, RedisServer::start().await?);
+    let (nats, one, two) = (
+        NatsServer::without_jetstream().await?,
+        RedisServer::start().await?,
+        RedisServer::start().await?,
+    );
     one.command("CONFIG SET requirepass hush").await?;
     let host = Host::on(&nats).await?;
     let (url_one, url_two) = (one.url(), two.url());
     let with_password = url_one.replace("redis://", "redis://:hush@");
     let link = |source: &str, config: &[(&str, &str)]| {
-        Side { source, target: "kv", interface: INTERFACE, config }.link()
+        Side {
+            source,
+            target: "kv",
+            interface: INTERFACE,
+            config,
+        }
+        .link()
     };
     // The provider's own configuration is what a link has that says nothing.
     let data = host.data("kv", &[("url", &with_password)], vec![link("own", &[])])?;
     let running = Running::start::<KeyvalueRedis>(&host, data).await?;
-    let bucket = |source| Bucket { host: &host, source, provider: "kv", name: "default" };
+    let bucket = |source| Bucket {
+        host: &host,
+        source,
+        provider: "kv",
+        name: "default",
+    };
     bucket("own").set("where", "one").await?;
 
-    let no_link = bucket("stranger").get("where").await.unwrap_err().to_string();
-    ensure!(no_link.contains("\"stranger\" has no link named \"default\""), "{no_link}");
+    let no_link = bucket("stranger")
+        .get("where")
+        .await
+        .unwrap_err()
+        .to_string();
+    ensure!(
+        no_link.contains("\"stranger\" has no link named \"default\""),
+        "{no_link}"
+    );
 
-    host.put("kv", &link("locked-out", &[("url", &url_one)])).await?;
-    let denied = bucket("locked-out").get("where").await.unwrap_err().to_string();
+    host.put("kv", &link("locked-out", &[("url", &url_one)]))
+        .await?;
+    let denied = bucket("locked-out")
+        .get("where")
+        .await
+        .unwrap_err()
+        .to_string();
     ensure!(denied == "access denied", "{denied}");
 
     // Put again with another Redis: the same component now finds other values.
-    host.put("kv", &link("locked-out", &[("url", &url_two)])).await?;
+    host.put("kv", &link("locked-out", &[("url", &url_two)]))
+        .await?;
     until("the link's new Redis", || async {
         ensure!(bucket("locked-out").get("where").await?.is_none());
         Ok(())
@@ -101,9 +163,14 @@ async fn links_decide_which_redis_and_who_has_access() -> Result<()> {
     })
     .await?;
 
-    host.put("kv", &link("wrong", &[("url", "ftp://:hush@h")])).await?;
+    host.put("kv", &link("wrong", &[("url", "ftp://:hush@h")]))
+        .await?;
     let message = host.until_healthy("kv", false).await?;
-    ensure!(message.contains("target_config: field `url`: not a Redis URL") && !message.contains("hush"), "{message}");
+    ensure!(
+        message.contains("target_config: field `url`: not a Redis URL")
+            && !message.contains("hush"),
+        "{message}"
+    );
     running.stop().await?;
     Ok(())
 }
@@ -115,14 +182,28 @@ async fn a_redis_that_comes_late_or_again_is_found() -> Result<()> {
     let mut redis = RedisServer::start().await?;
     redis.crash().await?;
     let url = redis.url();
-    let link = Side { source: "shop", target: "kv", interface: INTERFACE, config: &[("url", &url), ("connection_timeout_ms", "500")] };
+    let link = Side {
+        source: "shop",
+        target: "kv",
+        interface: INTERFACE,
+        config: &[("url", &url), ("connection_timeout_ms", "500")],
+    };
     let data = host.data("kv", &[], vec![link.link()])?;
     let running = Running::start::<KeyvalueRedis>(&host, data).await?;
-    let bucket = Bucket { host: &host, source: "shop", provider: "kv", name: "default" };
+    let bucket = Bucket {
+        host: &host,
+        source: "shop",
+        provider: "kv",
+        name: "default",
+    };
 
     let started = std::time::Instant::now();
     let error = bucket.get("x").await.unwrap_err().to_string();
-    ensure!(started.elapsed() < Duration::from_secs(5), "it failed after {:?}", started.elapsed());
+    ensure!(
+        started.elapsed() < Duration::from_secs(5),
+        "it failed after {:?}",
+        started.elapsed()
+    );
     ensure!(error.contains("Redis at 127.0.0.1:"), "{error}");
     host.until_healthy("kv", false).await?;
 
@@ -131,7 +212,10 @@ async fn a_redis_that_comes_late_or_again_is_found() -> Result<()> {
     host.until_healthy("kv", true).await?;
 
     redis.crash().await?;
-    ensure!(bucket.get("x").await.is_err(), "a Redis that is gone can't answer");
+    ensure!(
+        bucket.get("x").await.is_err(),
+        "a Redis that is gone can't answer"
+    );
     redis.resume().await?;
     until("Redis is found again", || bucket.set("x", "2")).await?;
     running.stop().await?;

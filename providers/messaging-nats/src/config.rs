@@ -59,11 +59,21 @@ impl MessagingConfig {
     /// # Errors
     /// There are too many.
     pub fn subscriptions(&self, own: &Self) -> Result<Vec<Subscription>, SettingsError> {
-        let list = if self.subscriptions.is_empty() { own } else { self };
+        let list = if self.subscriptions.is_empty() {
+            own
+        } else {
+            self
+        };
         let mut subscriptions = list.subscriptions.clone();
         if subscriptions.len() > MAX_SUBSCRIPTIONS {
-            let problem = format!("{} entries, more than {MAX_SUBSCRIPTIONS}", subscriptions.len());
-            return Err(SettingsError { field: "subscriptions", problem });
+            let problem = format!(
+                "{} entries, more than {MAX_SUBSCRIPTIONS}",
+                subscriptions.len()
+            );
+            return Err(SettingsError {
+                field: "subscriptions",
+                problem,
+            });
         }
         let mut seen = std::collections::HashSet::new();
         subscriptions.retain(|subscription| seen.insert(subscription.clone()));
@@ -76,13 +86,20 @@ impl MessagingConfig {
     /// A JWT has no seed.
     pub fn server(&self, own: &Self) -> Result<Option<Server>, SettingsError> {
         // Another NATS comes with its own credentials, not with the provider's for yet another.
-        let place = if self.cluster_uris.is_empty() { own } else { self };
+        let place = if self.cluster_uris.is_empty() {
+            own
+        } else {
+            self
+        };
         if place.cluster_uris.is_empty() {
             return Ok(None);
         }
         if place.client_jwt.is_some() && place.client_seed.is_none() {
             let problem = "is missing: a user JWT needs its seed".to_owned();
-            return Err(SettingsError { field: "client_seed", problem });
+            return Err(SettingsError {
+                field: "client_seed",
+                problem,
+            });
         }
         Ok(Some(Server {
             url: place.cluster_uris.join(","),
@@ -97,18 +114,32 @@ impl MessagingConfig {
     /// # Errors
     /// Names the field that is out of bounds.
     pub fn pace(&self, own: &Self) -> Result<Pace, SettingsError> {
-        let max_in_flight =
-            self.max_in_flight.or(own.max_in_flight).unwrap_or(DEFAULT_MAX_IN_FLIGHT);
-        let timeout_ms = self.timeout_ms.or(own.timeout_ms).unwrap_or(DEFAULT_TIMEOUT_MS);
+        let max_in_flight = self
+            .max_in_flight
+            .or(own.max_in_flight)
+            .unwrap_or(DEFAULT_MAX_IN_FLIGHT);
+        let timeout_ms = self
+            .timeout_ms
+            .or(own.timeout_ms)
+            .unwrap_or(DEFAULT_TIMEOUT_MS);
         if !(1..=4096).contains(&max_in_flight) {
             let problem = format!("{max_in_flight} is not from 1 to 4096");
-            return Err(SettingsError { field: "max_in_flight", problem });
+            return Err(SettingsError {
+                field: "max_in_flight",
+                problem,
+            });
         }
         if !(1..=MAX_TIMEOUT_MS).contains(&timeout_ms) {
             let problem = format!("{timeout_ms} is not from 1 to {MAX_TIMEOUT_MS}");
-            return Err(SettingsError { field: "timeout_ms", problem });
+            return Err(SettingsError {
+                field: "timeout_ms",
+                problem,
+            });
         }
-        Ok(Pace { max_in_flight, timeout: Duration::from_millis(timeout_ms) })
+        Ok(Pace {
+            max_in_flight,
+            timeout: Duration::from_millis(timeout_ms),
+        })
     }
 }
 
@@ -119,7 +150,10 @@ mod tests {
     use super::*;
 
     fn config(entries: &[(&str, &str)]) -> MessagingConfig {
-        let config = entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let config = entries
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         from_config("test", &config).unwrap()
     }
 
@@ -144,8 +178,14 @@ mod tests {
     #[test]
     fn another_nats_comes_with_its_own_credentials() {
         let own = config(&[("cluster_uris", "nats://own"), ("client_seed", "S")]);
-        assert_eq!(config(&[]).server(&own).unwrap().unwrap().seed.as_deref(), Some("S"));
-        let link = config(&[("cluster_uris", "nats://a,nats://b")]).server(&own).unwrap().unwrap();
+        assert_eq!(
+            config(&[]).server(&own).unwrap().unwrap().seed.as_deref(),
+            Some("S")
+        );
+        let link = config(&[("cluster_uris", "nats://a,nats://b")])
+            .server(&own)
+            .unwrap()
+            .unwrap();
         assert_eq!((link.url.as_str(), link.seed), ("nats://a,nats://b", None));
         assert!(config(&[]).server(&config(&[])).unwrap().is_none());
         let without_seed = config(&[("cluster_uri", "nats://a"), ("client_jwt", "J")]);
@@ -154,7 +194,12 @@ mod tests {
 
     #[test]
     fn the_pace_has_bounds() {
-        let error = config(&[("max_in_flight", "0")]).pace(&config(&[])).unwrap_err();
-        assert_eq!(error.to_string(), "field `max_in_flight`: 0 is not from 1 to 4096");
+        let error = config(&[("max_in_flight", "0")])
+            .pace(&config(&[]))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "field `max_in_flight`: 0 is not from 1 to 4096"
+        );
     }
 }

@@ -7,7 +7,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use trellis_provider::{Lattice, contract::connect::{ConnectError, NatsSettings}};
+use trellis_provider::{
+    Lattice,
+    contract::connect::{ConnectError, NatsSettings},
+};
 
 use crate::subjects::{Reserved, SubjectError, check_subject};
 
@@ -57,7 +60,9 @@ impl Connection {
     /// NATS would not take it, or it is the lattice's own.
     pub fn check_publish(&self, subject: &str) -> Result<(), SubjectError> {
         check_subject(subject)?;
-        self.reserved.as_ref().map_or(Ok(()), |reserved| reserved.check_publish(subject))
+        self.reserved
+            .as_ref()
+            .map_or(Ok(()), |reserved| reserved.check_publish(subject))
     }
 
     /// Checks a subject to ask at.
@@ -74,7 +79,9 @@ impl Connection {
     /// # Errors
     /// It is the lattice's own.
     pub fn check_subscribe(&self, subject: &str) -> Result<(), SubjectError> {
-        self.reserved.as_ref().map_or(Ok(()), |reserved| reserved.check_subscribe(subject))
+        self.reserved
+            .as_ref()
+            .map_or(Ok(()), |reserved| reserved.check_subscribe(subject))
     }
 }
 
@@ -92,7 +99,10 @@ impl Connections {
             client: lattice.nats().clone(),
             reserved: Some(Reserved::of(lattice.name())),
         };
-        Self { lattice: Arc::new(connection), others: Mutex::default() }
+        Self {
+            lattice: Arc::new(connection),
+            others: Mutex::default(),
+        }
     }
 
     /// The connection to a server; `None` is the lattice's.
@@ -109,7 +119,10 @@ impl Connections {
         }
         // Links come one after the other, so nobody else connects to it meanwhile.
         let client = server.nats_settings().connect(crate::NAME).await?;
-        let connection = Arc::new(Connection { client, reserved: None });
+        let connection = Arc::new(Connection {
+            client,
+            reserved: None,
+        });
         let mut others = self.others();
         others.retain(|_, connection| connection.strong_count() > 0);
         others.insert(server.clone(), Arc::downgrade(&connection));

@@ -50,10 +50,18 @@ impl Delivery {
     ) -> Result<Self, async_nats::SubscribeError> {
         let subject = subscription.subject.clone();
         let subscriber = match &subscription.queue {
-            Some(queue) => connection.client.queue_subscribe(subject, queue.clone()).await?,
+            Some(queue) => {
+                connection
+                    .client
+                    .queue_subscribe(subject, queue.clone())
+                    .await?
+            }
             None => connection.client.subscribe(subject).await?,
         };
-        let (recipient, drain) = (Arc::new(ArcSwap::from_pointee(recipient)), CancellationToken::new());
+        let (recipient, drain) = (
+            Arc::new(ArcSwap::from_pointee(recipient)),
+            CancellationToken::new(),
+        );
         let running = Running {
             connection: connection.clone(),
             name: subscription.to_string(),
@@ -64,7 +72,11 @@ impl Delivery {
             handled: JoinSet::new(),
         };
         let task = AbortOnDropHandle::new(tokio::spawn(running.run(subscriber, drain.clone())));
-        Ok(Self { recipient, drain, task })
+        Ok(Self {
+            recipient,
+            drain,
+            task,
+        })
     }
 
     /// From the next message on, this is who gets them.
@@ -145,7 +157,9 @@ impl Running {
     fn begin(&mut self) {
         let recipient = self.recipient.load_full();
         while self.handled.len() < recipient.pace.max_in_flight {
-            let Some(message) = self.waiting.pop_front() else { return };
+            let Some(message) = self.waiting.pop_front() else {
+                return;
+            };
             self.waiting_bytes -= message.length;
             self.handled.spawn(deliver(self.recipient.clone(), message));
         }
@@ -154,7 +168,10 @@ impl Running {
 
 /// Delivers one message. Nobody waits for the outcome: a failure is for the log.
 async fn deliver(recipient: Arc<ArcSwap<Recipient>>, message: Message) {
-    let traceparent = message.headers.as_ref().and_then(|headers| headers.get("traceparent"));
+    let traceparent = message
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.get("traceparent"));
     let trace = traceparent.and_then(|value| value.as_str().parse().ok());
     let subject = message.subject.clone();
     let message = BrokerMessage {
@@ -166,9 +183,16 @@ async fn deliver(recipient: Arc<ArcSwap<Recipient>>, message: Message) {
     for attempt in 1.. {
         // Each time anew: meanwhile the link may have another target.
         let recipient = recipient.load_full();
-        let options = CallOptions { timeout: Some(recipient.pace.timeout), trace };
+        let options = CallOptions {
+            timeout: Some(recipient.pace.timeout),
+            trace,
+        };
         let component = recipient.component.id();
-        match recipient.component.invoke::<HandleMessage>(&message, options).await {
+        match recipient
+            .component
+            .invoke::<HandleMessage>(&message, options)
+            .await
+        {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
                 tracing::warn!(%component, %subject, error, "the component could not handle a message");

@@ -55,7 +55,10 @@ impl Provider for MessagingNats {
     async fn start(own: MessagingConfig, lattice: Lattice) -> Result<Self, StartError> {
         let none = MessagingConfig::default();
         // A wrong default is better told at once than with the first link.
-        let checked = own.server(&none).map(drop).and_then(|()| own.pace(&none).map(drop));
+        let checked = own
+            .server(&none)
+            .map(drop)
+            .and_then(|()| own.pace(&none).map(drop));
         checked.map_err(|error| StartError(format!("the provider's configuration: {error}")))?;
         Ok(Self {
             own,
@@ -75,7 +78,8 @@ impl Provider for MessagingNats {
         &self,
         link: LinkConfig<MessagingConfig>,
     ) -> Result<(), LinkError> {
-        let wrong = |error: crate::config::SettingsError| link.config_error(error.field, error.problem);
+        let wrong =
+            |error: crate::config::SettingsError| link.config_error(error.field, error.problem);
         let subscriptions = link.config.subscriptions(&self.own).map_err(wrong)?;
         let pace = link.config.pace(&self.own).map_err(wrong)?;
         let connection = self.connection(&link).await?;
@@ -86,8 +90,12 @@ impl Provider for MessagingNats {
         if subscriptions.is_empty() {
             tracing::warn!(%link, "no `subscriptions`: the component gets no message over this link");
         }
-        let recipient = Recipient { component: self.lattice.component(&link.target_id), pace };
-        self.subscribe(&link, connection, subscriptions, recipient).await
+        let recipient = Recipient {
+            component: self.lattice.component(&link.target_id),
+            pace,
+        };
+        self.subscribe(&link, connection, subscriptions, recipient)
+            .await
     }
 
     async fn receive_link_config_as_target(
@@ -101,7 +109,11 @@ impl Provider for MessagingNats {
 
     async fn delete_link_as_source(&self, link: &LinkKey) {
         let receiver = self.receivers().remove(link);
-        self.end(receiver.into_iter().flat_map(|receiver| receiver.deliveries.into_values()));
+        self.end(
+            receiver
+                .into_iter()
+                .flat_map(|receiver| receiver.deliveries.into_values()),
+        );
     }
 
     async fn delete_link_as_target(&self, link: &LinkKey) {
@@ -110,7 +122,9 @@ impl Provider for MessagingNats {
 
     async fn shutdown(&self) {
         let receivers = std::mem::take(&mut *self.receivers());
-        let deliveries = receivers.into_values().flat_map(|receiver| receiver.deliveries.into_values());
+        let deliveries = receivers
+            .into_values()
+            .flat_map(|receiver| receiver.deliveries.into_values());
         join_all(deliveries.map(Delivery::drain)).await;
         let mut ending = std::mem::take(&mut *self.ending());
         while ending.join_next().await.is_some() {}
@@ -157,7 +171,9 @@ impl MessagingNats {
             match Delivery::start(&connection, &subscription, recipient.clone()).await {
                 Ok(delivery) => drop(kept.insert(subscription, delivery)),
                 Err(error) => {
-                    outcome = Err(LinkError::Unavailable(format!("{link}: {subscription}: {error}")));
+                    outcome = Err(LinkError::Unavailable(format!(
+                        "{link}: {subscription}: {error}"
+                    )));
                 }
             }
         }
@@ -165,7 +181,13 @@ impl MessagingNats {
         if let Err(error) = connection.client.flush().await {
             outcome = Err(LinkError::Unavailable(format!("{link}: {error}")));
         }
-        self.receivers().insert(link.key(), Receiver { connection, deliveries: kept });
+        self.receivers().insert(
+            link.key(),
+            Receiver {
+                connection,
+                deliveries: kept,
+            },
+        );
         self.end(ended.into_values());
         outcome
     }
@@ -180,7 +202,9 @@ impl MessagingNats {
     }
 
     fn receivers(&self) -> std::sync::MutexGuard<'_, HashMap<LinkKey, Receiver>> {
-        self.receivers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.receivers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ending(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
@@ -188,7 +212,11 @@ impl MessagingNats {
     }
 
     async fn sender(&self, context: &CallContext) -> Result<Arc<Connection>, String> {
-        let connection = self.senders.get(context).await.map_err(|error| error.to_string())?;
+        let connection = self
+            .senders
+            .get(context)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(Arc::clone(&*connection))
     }
 }
@@ -196,8 +224,14 @@ impl MessagingNats {
 impl Messaging for MessagingNats {
     async fn publish(&self, context: &CallContext, message: BrokerMessage) -> Result<(), String> {
         let connection = self.sender(context).await?;
-        let BrokerMessage { subject, body, reply_to } = message;
-        connection.check_publish(&subject).map_err(|error| error.to_string())?;
+        let BrokerMessage {
+            subject,
+            body,
+            reply_to,
+        } = message;
+        connection
+            .check_publish(&subject)
+            .map_err(|error| error.to_string())?;
         if let Some(reply_to) = &reply_to {
             // Else an answer could be led to where the component itself may not publish.
             let checked = connection.check_publish(reply_to);
@@ -219,12 +253,22 @@ impl Messaging for MessagingNats {
         timeout: Duration,
     ) -> Result<BrokerMessage, String> {
         let connection = self.sender(context).await?;
-        connection.check_request(&subject).map_err(|error| error.to_string())?;
-        let request = async_nats::Request::new().payload(body).timeout(Some(timeout.min(MAX_REQUEST_TIMEOUT)));
-        let answer = connection.client.send_request(subject.clone(), request).await;
+        connection
+            .check_request(&subject)
+            .map_err(|error| error.to_string())?;
+        let request = async_nats::Request::new()
+            .payload(body)
+            .timeout(Some(timeout.min(MAX_REQUEST_TIMEOUT)));
+        let answer = connection
+            .client
+            .send_request(subject.clone(), request)
+            .await;
         let answer = answer.map_err(|error| match error.kind() {
             RequestErrorKind::TimedOut => {
-                format!("no answer from {subject:?} within {} ms", timeout.as_millis())
+                format!(
+                    "no answer from {subject:?} within {} ms",
+                    timeout.as_millis()
+                )
             }
             RequestErrorKind::NoResponders => format!("nobody answers at {subject:?}"),
             _ => error.to_string(),

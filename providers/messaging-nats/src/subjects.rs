@@ -16,7 +16,10 @@ pub struct SubjectError {
 
 impl SubjectError {
     pub(crate) fn new(subject: &str, problem: &'static str) -> Self {
-        Self { subject: subject.chars().take(80).collect(), problem }
+        Self {
+            subject: subject.chars().take(80).collect(),
+            problem,
+        }
     }
 }
 
@@ -27,7 +30,10 @@ impl SubjectError {
 pub fn check_subject(subject: &str) -> Result<(), SubjectError> {
     check_pattern(subject)?;
     if subject.split('.').any(|token| token == "*" || token == ">") {
-        return Err(SubjectError::new(subject, "has a wildcard, and only subscriptions can"));
+        return Err(SubjectError::new(
+            subject,
+            "has a wildcard, and only subscriptions can",
+        ));
     }
     Ok(())
 }
@@ -71,7 +77,9 @@ impl Reserved {
     /// Those of that lattice.
     pub fn of(lattice: &LatticeName) -> Self {
         let calls = format!("{lattice}.*.wrpc.>");
-        Self { patterns: vec!["wasmbus.>".to_owned(), "wadm.>".to_owned(), calls] }
+        Self {
+            patterns: vec!["wasmbus.>".to_owned(), "wadm.>".to_owned(), calls],
+        }
     }
 
     /// Checks a subject to publish to. An inbox is allowed: its name is known only to whom it was given, and it is what
@@ -99,7 +107,9 @@ impl Reserved {
     }
 
     fn meets(&self, subject: &str) -> bool {
-        self.patterns.iter().any(|pattern| overlap(pattern, subject))
+        self.patterns
+            .iter()
+            .any(|pattern| overlap(pattern, subject))
     }
 }
 
@@ -136,14 +146,28 @@ mod tests {
             assert!(reserved().check_publish(subject).is_err(), "{subject}");
             assert!(reserved().check_subscribe(subject).is_err(), "{subject}");
         }
-        for pattern in ["_INBOX.>", ">", "*.ctl.>", "default.>", "default.*.>", "default.shop.wrpc.>", "wasmbus.*"] {
+        for pattern in [
+            "_INBOX.>",
+            ">",
+            "*.ctl.>",
+            "default.>",
+            "default.*.>",
+            "default.shop.wrpc.>",
+            "wasmbus.*",
+        ] {
             assert!(reserved().check_subscribe(pattern).is_err(), "{pattern}");
         }
     }
 
     #[test]
     fn everything_else_is_open() {
-        for subject in ["orders", "orders.new", "default.shop.orders", "wasmbus", "other.a.wrpc.b"] {
+        for subject in [
+            "orders",
+            "orders.new",
+            "default.shop.orders",
+            "wasmbus",
+            "other.a.wrpc.b",
+        ] {
             assert_eq!(reserved().check_publish(subject), Ok(()), "{subject}");
             assert_eq!(reserved().check_subscribe(subject), Ok(()), "{subject}");
         }
@@ -153,7 +177,16 @@ mod tests {
 
     #[test]
     fn what_would_end_a_nats_line_is_refused() {
-        for subject in ["a b", "a\r\nPUB b 0", "", "a.", "a*", &"x".repeat(2000), "a.*", ">"] {
+        for subject in [
+            "a b",
+            "a\r\nPUB b 0",
+            "",
+            "a.",
+            "a*",
+            &"x".repeat(2000),
+            "a.*",
+            ">",
+        ] {
             assert!(check_subject(subject).is_err(), "{subject:?}");
         }
         assert_eq!(check_subject("a.b-c"), Ok(()));

@@ -25,11 +25,19 @@ impl FromStr for Subscription {
         };
         check_pattern(subject)?;
         if let Some(queue) = queue
-            && (queue.is_empty() || queue.len() > 255 || queue.contains(|c: char| c.is_whitespace() || c.is_control()))
+            && (queue.is_empty()
+                || queue.len() > 255
+                || queue.contains(|c: char| c.is_whitespace() || c.is_control()))
         {
-            return Err(SubjectError::new(text, "has an empty queue group, or one with white space"));
+            return Err(SubjectError::new(
+                text,
+                "has an empty queue group, or one with white space",
+            ));
         }
-        Ok(Self { subject: subject.to_owned(), queue: queue.map(str::to_owned) })
+        Ok(Self {
+            subject: subject.to_owned(),
+            queue: queue.map(str::to_owned),
+        })
     }
 }
 
@@ -57,7 +65,10 @@ mod tests {
     #[test]
     fn a_queue_group_stands_behind_a_bar() {
         let both: Subscription = "orders.* | workers".parse().unwrap();
-        assert_eq!((both.subject.as_str(), both.queue.as_deref()), ("orders.*", Some("workers")));
+        assert_eq!(
+            (both.subject.as_str(), both.queue.as_deref()),
+            ("orders.*", Some("workers"))
+        );
         assert_eq!(both.to_string(), "orders.*|workers");
         let one: Subscription = "orders.>".parse().unwrap();
         assert_eq!(one.queue, None);

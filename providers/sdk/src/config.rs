@@ -53,7 +53,11 @@ impl ConfigError {
         field: impl Into<String>,
         problem: impl Into<String>,
     ) -> Self {
-        Self::Field { what: what.into(), field: field.into(), problem: problem.into() }
+        Self::Field {
+            what: what.into(),
+            field: field.into(),
+            problem: problem.into(),
+        }
     }
 }
 
@@ -94,15 +98,19 @@ pub fn from_config<T: DeserializeOwned>(
     }
     let field = fields.field;
     read.map_err(|error| match (error, field) {
-        (ValueError::Missing(field), _) => {
-            ConfigError::Missing { what: what.to_owned(), field: field.to_owned() }
-        }
-        (ValueError::Problem(problem), Some(field)) => {
-            ConfigError::Field { what: what.to_owned(), field, problem }
-        }
-        (ValueError::Problem(problem), None) => {
-            ConfigError::Whole { what: what.to_owned(), problem }
-        }
+        (ValueError::Missing(field), _) => ConfigError::Missing {
+            what: what.to_owned(),
+            field: field.to_owned(),
+        },
+        (ValueError::Problem(problem), Some(field)) => ConfigError::Field {
+            what: what.to_owned(),
+            field,
+            problem,
+        },
+        (ValueError::Problem(problem), None) => ConfigError::Whole {
+            what: what.to_owned(),
+            problem,
+        },
     })
 }
 
@@ -141,7 +149,10 @@ impl<'de> MapAccess<'de> for &mut Fields<'_> {
         seed.deserialize(Text::new(key)).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ValueError> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, ValueError> {
         let Some((key, value)) = self.value.take() else {
             return Err(ValueError::Problem("a value without its field".to_owned()));
         };
@@ -186,7 +197,10 @@ mod tests {
     }
 
     fn read(entries: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-        let config = entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let config = entries
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         from_config("link", &config)
     }
 
@@ -230,7 +244,9 @@ mod tests {
             message(&[("url", "u"), ("verbose", "yes")]),
             "link: field `verbose`: \"yes\" is neither true nor false"
         );
-        assert!(message(&[("url", "u"), ("address", "here")]).starts_with("link: field `address`: "));
+        assert!(
+            message(&[("url", "u"), ("address", "here")]).starts_with("link: field `address`: ")
+        );
         assert_eq!(
             message(&[("url", "u"), ("mode", "host")]),
             "link: field `mode`: unknown variant `host`, expected `address` or `path`"
@@ -239,6 +255,9 @@ mod tests {
 
     #[test]
     fn an_empty_value_is_no_value_where_one_is_optional() {
-        assert_eq!(read(&[("url", "u"), ("address", "")]).unwrap().address, None);
+        assert_eq!(
+            read(&[("url", "u"), ("address", "")]).unwrap().address,
+            None
+        );
     }
 }

@@ -50,11 +50,16 @@ impl Subscriptions {
         let subjects = Subjects::new(data.lattice_rpc_prefix.clone());
         let id = &data.provider_key;
         let subscribe = async |subject: String| {
-            client.subscribe(subject).await.map_err(|error| RunError::Nats(error.to_string()))
+            client
+                .subscribe(subject)
+                .await
+                .map_err(|error| RunError::Nats(error.to_string()))
         };
         let links_with_secrets = match keys {
             // A 1.x host puts each link a second time, with its secrets, to the provider's X key.
-            Some(keys) => Some(subscribe(subjects.provider_link_put(&keys.provider_public())).await?),
+            Some(keys) => {
+                Some(subscribe(subjects.provider_link_put(&keys.provider_public())).await?)
+            }
             None => None,
         };
         let subscriptions = Self {
@@ -64,7 +69,10 @@ impl Subscriptions {
             config: subscribe(subjects.provider_config_update(id)).await?,
             shutdown: subscribe(subjects.provider_shutdown(id)).await?,
         };
-        client.flush().await.map_err(|error| RunError::Nats(error.to_string()))?;
+        client
+            .flush()
+            .await
+            .map_err(|error| RunError::Nats(error.to_string()))?;
         Ok(subscriptions)
     }
 }
@@ -94,9 +102,18 @@ impl Control {
         let mut tasks = JoinSet::new();
         let client = lattice.nats().clone();
         let failures = links.failures();
-        tasks.spawn(answer_health(client.clone(), provider.clone(), failures, subscriptions.health));
+        tasks.spawn(answer_health(
+            client.clone(),
+            provider.clone(),
+            failures,
+            subscriptions.health,
+        ));
         tasks.spawn(follow_config(provider, own_secrets, subscriptions.config));
-        tasks.spawn(await_shutdown(client, lattice.host_id().clone(), subscriptions.shutdown));
+        tasks.spawn(await_shutdown(
+            client,
+            lattice.host_id().clone(),
+            subscriptions.shutdown,
+        ));
         let messages = match subscriptions.links_with_secrets {
             Some(more) => futures::stream::select(subscriptions.links, more).left_stream(),
             None => subscriptions.links.right_stream(),
@@ -182,7 +199,10 @@ async fn health<P: Provider>(provider: &P, failures: &watch::Receiver<Vec<String
     let own = tokio::time::timeout(HEALTH_TIMEOUT, provider.health()).await;
     let own = own.unwrap_or_else(|_| Health {
         healthy: false,
-        message: Some(format!("no answer about its health within {} s", HEALTH_TIMEOUT.as_secs())),
+        message: Some(format!(
+            "no answer about its health within {} s",
+            HEALTH_TIMEOUT.as_secs()
+        )),
     });
     let mut problems = failures.borrow().clone();
     if problems.is_empty() {
@@ -191,8 +211,15 @@ async fn health<P: Provider>(provider: &P, failures: &watch::Receiver<Vec<String
     if !own.healthy {
         problems.insert(0, own.message.unwrap_or_else(|| "unhealthy".to_owned()));
     }
-    let message: String = problems.join("; ").chars().take(MAX_HEALTH_MESSAGE).collect();
-    Health { healthy: false, message: Some(message) }
+    let message: String = problems
+        .join("; ")
+        .chars()
+        .take(MAX_HEALTH_MESSAGE)
+        .collect();
+    Health {
+        healthy: false,
+        message: Some(message),
+    }
 }
 
 async fn follow_config<P: Provider>(

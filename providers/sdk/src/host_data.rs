@@ -43,9 +43,14 @@ pub(crate) async fn read() -> Result<(HostData, oneshot::Receiver<()>), RunError
 fn read_line(input: &mut impl io::BufRead) -> io::Result<String> {
     let mut line = String::new();
     // One byte more than allowed, so that a line too long is seen to be.
-    input.take(MAX_HOST_DATA_BYTES as u64 + 1).read_line(&mut line)?;
+    input
+        .take(MAX_HOST_DATA_BYTES as u64 + 1)
+        .read_line(&mut line)?;
     if line.trim().is_empty() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without a line"));
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "it ended without a line",
+        ));
     }
     Ok(line)
 }
@@ -65,6 +70,9 @@ mod tests {
     #[test]
     fn a_line_without_an_end_is_not_read_for_ever() {
         let mut input = io::BufReader::new(io::repeat(b'a'));
-        assert_eq!(read_line(&mut input).unwrap().len(), MAX_HOST_DATA_BYTES + 1);
+        assert_eq!(
+            read_line(&mut input).unwrap().len(),
+            MAX_HOST_DATA_BYTES + 1
+        );
     }
 }

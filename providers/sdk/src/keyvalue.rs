@@ -4,6 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
+pub use trellis_rpc::interface::keyvalue::{Error, KeyResponse};
 use trellis_rpc::{
     CallContext, CallError, Handler, IncomingCall, Outgoing,
     interface::{
@@ -14,7 +15,6 @@ use trellis_rpc::{
         },
     },
 };
-pub use trellis_rpc::interface::keyvalue::{Error, KeyResponse};
 
 /// A key-value store, as components see it. `bucket` is the name that the component opened, `default` by habit; the
 /// context says who calls, over which link.
@@ -113,7 +113,12 @@ impl<T: Keyvalue> Handler for Answers<T> {
 }
 
 async fn answer<T: Keyvalue>(store: &T, call: IncomingCall) -> Result<Outgoing, CallError> {
-    let IncomingCall { operation, context: by, params, .. } = call;
+    let IncomingCall {
+        operation,
+        context: by,
+        params,
+        ..
+    } = call;
     Ok(match (&*operation.instance, &*operation.function) {
         (STORE, "get") => {
             let params = Get::decode_params(params)?;
@@ -121,7 +126,11 @@ async fn answer<T: Keyvalue>(store: &T, call: IncomingCall) -> Result<Outgoing, 
         }
         (STORE, "set") => {
             let params = Set::decode_params(params)?;
-            Set::answer(&store.set(&by, &params.bucket, &params.key, params.value).await)
+            Set::answer(
+                &store
+                    .set(&by, &params.bucket, &params.key, params.value)
+                    .await,
+            )
         }
         (STORE, "delete") => {
             let params = Delete::decode_params(params)?;
@@ -154,7 +163,11 @@ async fn answer<T: Keyvalue>(store: &T, call: IncomingCall) -> Result<Outgoing, 
         }
         _ => {
             return Err(CallError::UnknownFunction {
-                target: by.target_id.as_deref().unwrap_or("this provider").to_owned(),
+                target: by
+                    .target_id
+                    .as_deref()
+                    .unwrap_or("this provider")
+                    .to_owned(),
                 operation: operation.to_string(),
             });
         }

@@ -6,13 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use trellis_lattice::{ComponentId, HostId, LatticeName, connect::NatsSettings, provider::HostData};
+use trellis_lattice::{
+    ComponentId, HostId, LatticeName, connect::NatsSettings, provider::HostData,
+};
 use trellis_rpc::{
-    Call, CallContext, CallError, Incoming, Operation, Outgoing, Route,
-    codec,
-    interface::Function,
-    nats::NatsRpc,
-    trace::TraceContext,
+    Call, CallContext, CallError, Incoming, Operation, Outgoing, Route, codec, interface::Function,
+    nats::NatsRpc, trace::TraceContext,
 };
 
 /// How long a call may take when neither the host data nor the caller says so; 1.x's default.
@@ -47,8 +46,9 @@ pub(crate) fn nats_settings(data: &HostData) -> NatsSettings {
 impl Lattice {
     pub(crate) fn new(data: &HostData, settings: NatsSettings, client: async_nats::Client) -> Self {
         let rpc = NatsRpc::new(client.clone(), data.lattice_rpc_prefix.clone());
-        let call_timeout =
-            data.default_rpc_timeout_ms.map_or(DEFAULT_CALL_TIMEOUT, Duration::from_millis);
+        let call_timeout = data
+            .default_rpc_timeout_ms
+            .map_or(DEFAULT_CALL_TIMEOUT, Duration::from_millis);
         Self {
             inner: Arc::new(Inner {
                 provider_id: data.provider_key.clone(),
@@ -159,7 +159,13 @@ impl Component {
             deadline: Instant::now().checked_add(timeout),
             trace: options.trace,
         };
-        self.route.call(Call { operation, context, params }).await
+        self.route
+            .call(Call {
+                operation,
+                context,
+                params,
+            })
+            .await
     }
 
     /// Calls a function whose types Rust knows; see [`trellis_rpc::wire_functions!`].

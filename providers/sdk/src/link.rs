@@ -93,8 +93,9 @@ pub(crate) fn read<C: DeserializeOwned>(
         Role::Source => (&link.source_config, &link.source_secrets),
         Role::Target => (&link.target_config, &link.target_secrets),
     };
-    let secrets = secrets::open(keys, sealed.as_ref())
-        .map_err(|error| LinkError::Refused(format!("link {} {}: {error}", link.key(), link.target)))?;
+    let secrets = secrets::open(keys, sealed.as_ref()).map_err(|error| {
+        LinkError::Refused(format!("link {} {}: {error}", link.key(), link.target))
+    })?;
     let what = format!("link {} {}, {}", link.key(), link.target, role.side());
     let merged: BTreeMap<String, String> = secrets::merge(config, &secrets);
     Ok(LinkConfig {

@@ -36,7 +36,9 @@ pub enum NoLink {
 
 impl<T> Default for LinkTable<T> {
     fn default() -> Self {
-        Self { links: watch::Sender::new(HashMap::new()) }
+        Self {
+            links: watch::Sender::new(HashMap::new()),
+        }
     }
 }
 
@@ -45,7 +47,10 @@ impl<T> LinkTable<T> {
     pub fn put(&self, link: &LinkKey, value: T) {
         let value = Arc::new(value);
         self.links.send_modify(|links| {
-            links.entry(link.source_id.clone()).or_default().insert(link.name.clone(), value);
+            links
+                .entry(link.source_id.clone())
+                .or_default()
+                .insert(link.name.clone(), value);
         });
     }
 
@@ -70,7 +75,12 @@ impl<T> LinkTable<T> {
 
     /// Every link's value.
     pub fn values(&self) -> Vec<Arc<T>> {
-        self.links.borrow().values().flat_map(HashMap::values).cloned().collect()
+        self.links
+            .borrow()
+            .values()
+            .flat_map(HashMap::values)
+            .cloned()
+            .collect()
     }
 
     /// The value for a call. Waits a moment for a link that isn't there yet.
@@ -91,7 +101,10 @@ impl<T> LinkTable<T> {
                 return Ok(found);
             }
             // The sender is `self`, so only the time can end the waiting.
-            if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+            if tokio::time::timeout_at(deadline, changes.changed())
+                .await
+                .is_err()
+            {
                 return Err(NoLink::Unknown {
                     source_id: source_id.to_owned(),
                     link_name: link_name.to_owned(),
@@ -129,7 +142,10 @@ mod tests {
         table.put(&link("a", "other"), 2);
         assert_eq!(*table.get(&from("a", None)).await.unwrap(), 1);
         assert_eq!(*table.get(&from("a", Some("other"))).await.unwrap(), 2);
-        assert_eq!(table.get(&CallContext::default()).await, Err(NoLink::NoSource));
+        assert_eq!(
+            table.get(&CallContext::default()).await,
+            Err(NoLink::NoSource)
+        );
     }
 
     #[tokio::test(start_paused = true)]

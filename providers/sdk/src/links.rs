@@ -43,7 +43,11 @@ struct Failure {
 }
 
 impl<P: Provider> Links<P> {
-    pub(crate) fn new(provider: Arc<P>, provider_id: ComponentId, keys: Option<SecretKeys>) -> Self {
+    pub(crate) fn new(
+        provider: Arc<P>,
+        provider_id: ComponentId,
+        keys: Option<SecretKeys>,
+    ) -> Self {
         Self {
             provider,
             provider_id,
@@ -85,7 +89,10 @@ impl<P: Provider> Links<P> {
 
     /// When the next link is to be tried again.
     pub(crate) fn next_retry(&self) -> Option<Instant> {
-        self.taken.values().filter_map(|taken| taken.failure.as_ref()?.again).min()
+        self.taken
+            .values()
+            .filter_map(|taken| taken.failure.as_ref()?.again)
+            .min()
     }
 
     /// Tries the links again whose time has come.
@@ -156,7 +163,8 @@ impl<P: Provider> Links<P> {
             }
             Err(error) => Some(Failure::new(error, attempts)),
         };
-        self.taken.insert((link.key(), role), Taken { link, failure });
+        self.taken
+            .insert((link.key(), role), Taken { link, failure });
         self.tell_failures();
     }
 
@@ -194,7 +202,9 @@ fn end(link: &ResolvedLink, role: Role) -> &ComponentId {
 
 impl Failure {
     fn new(error: LinkError, earlier_attempts: u32) -> Self {
-        let wait = FIRST_RETRY.saturating_mul(1 << earlier_attempts.min(10)).min(LAST_RETRY);
+        let wait = FIRST_RETRY
+            .saturating_mul(1 << earlier_attempts.min(10))
+            .min(LAST_RETRY);
         let again = error.is_passing().then(|| Instant::now() + wait);
         // The first time is news; the tenth is not.
         if earlier_attempts == 0 || again.is_none() {
@@ -202,6 +212,10 @@ impl Failure {
         } else {
             tracing::debug!(%error, attempts = earlier_attempts + 1, "link still not usable");
         }
-        Self { error, attempts: earlier_attempts.saturating_add(1), again }
+        Self {
+            error,
+            attempts: earlier_attempts.saturating_add(1),
+            again,
+        }
     }
 }

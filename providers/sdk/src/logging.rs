@@ -11,7 +11,9 @@ use trellis_lattice::provider::HostData;
 pub(crate) fn start(data: &HostData) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
         let level = data.log_level.as_deref().filter(|level| !level.is_empty());
-        level.and_then(|level| level.parse().ok()).unwrap_or_else(|| EnvFilter::new("info"))
+        level
+            .and_then(|level| level.parse().ok())
+            .unwrap_or_else(|| EnvFilter::new("info"))
     });
     let logs = fmt().with_env_filter(filter).with_writer(io::stderr);
     // An error means that somebody else has started logging.

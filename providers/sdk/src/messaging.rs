@@ -6,6 +6,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
+pub use trellis_rpc::interface::messaging::{BrokerMessage, HandleMessage};
 use trellis_rpc::{
     CallContext, CallError, Handler, IncomingCall, Outgoing,
     interface::{
@@ -13,7 +14,6 @@ use trellis_rpc::{
         messaging::{CONSUMER, Publish, Request},
     },
 };
-pub use trellis_rpc::interface::messaging::{BrokerMessage, HandleMessage};
 
 /// A message broker, as components see it. The context says who calls, over which link.
 ///
@@ -53,7 +53,12 @@ impl<T: Messaging> Handler for Answers<T> {
 }
 
 async fn answer<T: Messaging>(broker: &T, call: IncomingCall) -> Result<Outgoing, CallError> {
-    let IncomingCall { operation, context: by, params, .. } = call;
+    let IncomingCall {
+        operation,
+        context: by,
+        params,
+        ..
+    } = call;
     Ok(match (&*operation.instance, &*operation.function) {
         (CONSUMER, "publish") => {
             let message = Publish::decode_params(params)?;
@@ -62,11 +67,19 @@ async fn answer<T: Messaging>(broker: &T, call: IncomingCall) -> Result<Outgoing
         (CONSUMER, "request") => {
             let params = Request::decode_params(params)?;
             let timeout = Duration::from_millis(params.timeout_ms.into());
-            Request::answer(&broker.request(&by, params.subject, params.body, timeout).await)
+            Request::answer(
+                &broker
+                    .request(&by, params.subject, params.body, timeout)
+                    .await,
+            )
         }
         _ => {
             return Err(CallError::UnknownFunction {
-                target: by.target_id.as_deref().unwrap_or("this provider").to_owned(),
+                target: by
+                    .target_id
+                    .as_deref()
+                    .unwrap_or("this provider")
+                    .to_owned(),
                 operation: operation.to_string(),
             });
         }

@@ -49,7 +49,10 @@ pub trait Provider: Sized + Send + Sync + 'static {
         link: LinkConfig<Self::SourceConfig>,
     ) -> impl Future<Output = Result<(), LinkError>> + Send {
         async move {
-            Err(LinkError::Refused(format!("{link}: {} calls no component", Self::NAME)))
+            Err(LinkError::Refused(format!(
+                "{link}: {} calls no component",
+                Self::NAME
+            )))
         }
     }
 
@@ -62,7 +65,10 @@ pub trait Provider: Sized + Send + Sync + 'static {
         link: LinkConfig<Self::TargetConfig>,
     ) -> impl Future<Output = Result<(), LinkError>> + Send {
         async move {
-            Err(LinkError::Refused(format!("{link}: {} answers no calls", Self::NAME)))
+            Err(LinkError::Refused(format!(
+                "{link}: {} answers no calls",
+                Self::NAME
+            )))
         }
     }
 
@@ -82,13 +88,20 @@ pub trait Provider: Sized + Send + Sync + 'static {
     fn update_config(&self, config: Self::Config) -> impl Future<Output = ()> + Send {
         drop(config);
         async {
-            tracing::warn!("the configuration changed; it takes effect when the provider is started again");
+            tracing::warn!(
+                "the configuration changed; it takes effect when the provider is started again"
+            );
         }
     }
 
     /// Whether the provider can do its work. Links that could not be taken are added to it.
     fn health(&self) -> impl Future<Output = Health> + Send {
-        async { Health { healthy: true, message: None } }
+        async {
+            Health {
+                healthy: true,
+                message: None,
+            }
+        }
     }
 
     /// Takes no new work and finishes what is going on. Calls from components are drained beside it. The process ends

@@ -64,9 +64,10 @@ pub async fn run<P: Provider>() -> Result<(), RunError> {
 
 /// Waits for SIGTERM or SIGINT. Where they can't be listened to, the process ends by them anyway.
 async fn ended_by_signal() -> &'static str {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -86,11 +87,15 @@ pub async fn run_with_host_data<P: Provider>(
 ) -> Result<(), RunError> {
     let keys = SecretKeys::new(&data.provider_xkey_private_key, &data.host_xkey_public_key)?;
     let own_secrets = own_secrets(&data);
-    let config: P::Config =
-        from_config("the provider's configuration", &secrets::merge(&data.config, &own_secrets))?;
+    let config: P::Config = from_config(
+        "the provider's configuration",
+        &secrets::merge(&data.config, &own_secrets),
+    )?;
 
     let settings = nats_settings(&data);
-    let client = settings.connect(format!("{} {}", P::NAME, data.provider_key)).await?;
+    let client = settings
+        .connect(format!("{} {}", P::NAME, data.provider_key))
+        .await?;
     // Before anything else, so that nothing the host sends from now on is missed.
     let subscriptions = Subscriptions::new(&client, &data, keys.as_ref()).await?;
     let lattice = Lattice::new(&data, settings, client);
@@ -103,7 +108,13 @@ pub async fn run_with_host_data<P: Provider>(
     }
     let serving = serve(&provider, &lattice).await?;
 
-    let mut control = Control::start(&lattice, provider.clone(), links, subscriptions, own_secrets);
+    let mut control = Control::start(
+        &lattice,
+        provider.clone(),
+        links,
+        subscriptions,
+        own_secrets,
+    );
     tracing::info!(provider = %data.provider_key, name = P::NAME, lattice = %lattice.name(), "ready");
     let outcome = tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -113,7 +124,10 @@ pub async fn run_with_host_data<P: Provider>(
     control.stop_links();
     let drained = drain(&*provider, serving).await;
     // What was answered last, the shutdown's reply among it, is still to go out.
-    if tokio::time::timeout(Duration::from_secs(1), lattice.nats().flush()).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(1), lattice.nats().flush())
+        .await
+        .is_err()
+    {
         tracing::warn!("NATS doesn't take the last messages");
     }
     outcome.and(drained)
@@ -143,8 +157,13 @@ async fn serve<P: Provider>(
         default_deadline: DEFAULT_DEADLINE,
         ..ServeOptions::default()
     };
-    let serving = lattice.rpc().serve(lattice.provider_id(), handler, options).await;
-    serving.map(Some).map_err(|error| RunError::Nats(error.to_string()))
+    let serving = lattice
+        .rpc()
+        .serve(lattice.provider_id(), handler, options)
+        .await;
+    serving
+        .map(Some)
+        .map_err(|error| RunError::Nats(error.to_string()))
 }
 
 async fn drain<P: Provider>(provider: &P, serving: Option<Serving>) -> Result<(), RunError> {
@@ -155,5 +174,7 @@ async fn drain<P: Provider>(provider: &P, serving: Option<Serving>) -> Result<()
     };
     let all = futures::future::join(provider.shutdown(), calls);
     let ended = tokio::time::timeout(DRAIN_LIMIT, all).await;
-    ended.map(|_| ()).map_err(|_| RunError::NotDrained(DRAIN_LIMIT))
+    ended
+        .map(|_| ())
+        .map_err(|_| RunError::NotDrained(DRAIN_LIMIT))
 }

@@ -65,15 +65,20 @@ pub(crate) struct SecretKeys {
 
 impl SecretKeys {
     /// The keys of the host data; none when the host doesn't do secrets.
-    pub(crate) fn new(provider_private: &str, host_public: &str) -> Result<Option<Self>, SecretsError> {
+    pub(crate) fn new(
+        provider_private: &str,
+        host_public: &str,
+    ) -> Result<Option<Self>, SecretsError> {
         if provider_private.is_empty() || host_public.is_empty() {
             return Ok(None);
         }
         Ok(Some(Self {
-            provider: XKey::from_seed(provider_private)
-                .map_err(|_| SecretsError::Key { field: "provider_xkey_private_key" })?,
-            host: XKey::from_public_key(host_public)
-                .map_err(|_| SecretsError::Key { field: "host_xkey_public_key" })?,
+            provider: XKey::from_seed(provider_private).map_err(|_| SecretsError::Key {
+                field: "provider_xkey_private_key",
+            })?,
+            host: XKey::from_public_key(host_public).map_err(|_| SecretsError::Key {
+                field: "host_xkey_public_key",
+            })?,
         }))
     }
 
@@ -83,10 +88,14 @@ impl SecretKeys {
     }
 
     fn open(&self, sealed: &[u8]) -> Result<Secrets, SecretsError> {
-        let opened = self.provider.open(sealed, &self.host).map_err(|_| SecretsError::Sealed)?;
+        let opened = self
+            .provider
+            .open(sealed, &self.host)
+            .map_err(|_| SecretsError::Sealed)?;
         // The parser's own error would repeat a part of the secret.
-        from_json("secrets", &opened)
-            .map_err(|_| SecretsError::Content("not an object of secrets with `kind` and `value`".into()))
+        from_json("secrets", &opened).map_err(|_| {
+            SecretsError::Content("not an object of secrets with `kind` and `value`".into())
+        })
     }
 }
 
@@ -98,7 +107,8 @@ pub(crate) fn open(
     let Some(field) = field.filter(|value| !value.is_null()) else {
         return Ok(Secrets::new());
     };
-    let sealed: Vec<u8> = serde_json::from_value(field.clone()).map_err(|_| SecretsError::Sealed)?;
+    let sealed: Vec<u8> =
+        serde_json::from_value(field.clone()).map_err(|_| SecretsError::Sealed)?;
     if sealed.is_empty() {
         return Ok(Secrets::new());
     }
@@ -126,23 +136,35 @@ mod tests {
     #[test]
     fn what_the_host_sealed_for_us_opens_and_nothing_else_does() {
         let (host, provider, stranger) = (XKey::new(), XKey::new(), XKey::new());
-        let keys = SecretKeys::new(&provider.seed().unwrap(), &host.public_key()).unwrap().unwrap();
+        let keys = SecretKeys::new(&provider.seed().unwrap(), &host.public_key())
+            .unwrap()
+            .unwrap();
         let plain = br#"{"password":{"kind":"String","value":"hush"}}"#;
 
         let sealed = serde_json::json!(host.seal(plain, &provider).unwrap());
         let secrets = open(Some(&keys), Some(&sealed)).unwrap();
         assert_eq!(secrets["password"].as_text(), Some("hush"));
         assert!(!format!("{secrets:?}").contains("hush"));
-        assert!(matches!(open(None, Some(&sealed)), Err(SecretsError::NoKey)));
+        assert!(matches!(
+            open(None, Some(&sealed)),
+            Err(SecretsError::NoKey)
+        ));
 
         let foreign = serde_json::json!(stranger.seal(plain, &provider).unwrap());
-        assert!(matches!(open(Some(&keys), Some(&foreign)), Err(SecretsError::Sealed)));
+        assert!(matches!(
+            open(Some(&keys), Some(&foreign)),
+            Err(SecretsError::Sealed)
+        ));
     }
 
     #[test]
     fn no_secrets_need_no_keys() {
         assert!(open(None, None).unwrap().is_empty());
-        assert!(open(None, Some(&serde_json::Value::Null)).unwrap().is_empty());
+        assert!(
+            open(None, Some(&serde_json::Value::Null))
+                .unwrap()
+                .is_empty()
+        );
         assert!(SecretKeys::new("", "").unwrap().is_none());
     }
 

@@ -56,7 +56,10 @@ impl Provider for Recorder {
             return Err(StartError("told to".into()));
         }
         let told = LISTENERS.lock().unwrap()[lattice.provider_id().as_str()].clone();
-        Ok(Self { told, failures_left: AtomicU32::new(u32::MAX) })
+        Ok(Self {
+            told,
+            failures_left: AtomicU32::new(u32::MAX),
+        })
     }
 
     async fn receive_link_config_as_source(
@@ -64,7 +67,8 @@ impl Provider for Recorder {
         link: LinkConfig<Settings>,
     ) -> Result<(), LinkError> {
         if self.failures_left.load(Ordering::SeqCst) == u32::MAX {
-            self.failures_left.store(link.config.failures, Ordering::SeqCst);
+            self.failures_left
+                .store(link.config.failures, Ordering::SeqCst);
         }
         if self.failures_left.load(Ordering::SeqCst) > 0 {
             self.failures_left.fetch_sub(1, Ordering::SeqCst);
@@ -91,7 +95,10 @@ impl Provider for Recorder {
     }
 
     async fn health(&self) -> Health {
-        Health { healthy: true, message: Some("fine".into()) }
+        Health {
+            healthy: true,
+            message: Some("fine".into()),
+        }
     }
 
     async fn shutdown(&self) {
@@ -101,17 +108,27 @@ impl Provider for Recorder {
 
 fn listen(provider: &str) -> UnboundedReceiver<String> {
     let (sender, receiver) = unbounded_channel();
-    LISTENERS.lock().unwrap().insert(provider.to_owned(), sender);
+    LISTENERS
+        .lock()
+        .unwrap()
+        .insert(provider.to_owned(), sender);
     receiver
 }
 
 async fn next(told: &mut UnboundedReceiver<String>) -> Result<String> {
     let next = tokio::time::timeout(Duration::from_secs(20), told.recv());
-    next.await.context("nothing was told")?.context("the provider is gone")
+    next.await
+        .context("nothing was told")?
+        .context("the provider is gone")
 }
 
 fn calls<'a>(provider: &'a str, target: &'a str, config: &'a [(&'a str, &'a str)]) -> Side<'a> {
-    Side { source: provider, target, interface: "wasi:http/incoming-handler", config }
+    Side {
+        source: provider,
+        target,
+        interface: "wasi:http/incoming-handler",
+        config,
+    }
 }
 
 #[tokio::test]
@@ -120,14 +137,23 @@ async fn links_come_once_and_again_when_they_change() -> Result<()> {
     let host = Host::on(&server).await?;
     let mut told = listen("links");
     let early = calls("links", "early", &[("colour", "red")]).link();
-    let running = Running::start::<Recorder>(&host, host.data("links", &[], vec![early.clone()])?).await?;
+    let running =
+        Running::start::<Recorder>(&host, host.data("links", &[], vec![early.clone()])?).await?;
     assert_eq!(next(&mut told).await?, "put early red");
 
     // The same again is nothing new; a change is.
     host.put("links", &early).await?;
-    host.put("links", &calls("links", "early", &[("colour", "blue")]).link()).await?;
+    host.put(
+        "links",
+        &calls("links", "early", &[("colour", "blue")]).link(),
+    )
+    .await?;
     assert_eq!(next(&mut told).await?, "put early blue");
-    host.put("links", &calls("links", "late", &[("colour", "blue")]).link()).await?;
+    host.put(
+        "links",
+        &calls("links", "late", &[("colour", "blue")]).link(),
+    )
+    .await?;
     assert_eq!(next(&mut told).await?, "put late blue");
 
     // Deleting twice is deleting once, and what follows is new.
@@ -137,10 +163,21 @@ async fn links_come_once_and_again_when_they_change() -> Result<()> {
     assert_eq!(next(&mut told).await?, "delete default");
     assert_eq!(next(&mut told).await?, "put early red");
 
-    let called = Side { source: "a", target: "links", interface: "wasi:keyvalue/store", config: &[] };
+    let called = Side {
+        source: "a",
+        target: "links",
+        interface: "wasi:keyvalue/store",
+        config: &[],
+    };
     host.put("links", &called.link()).await?;
     assert_eq!(next(&mut told).await?, "called by a");
-    assert_eq!(host.health("links").await?, Health { healthy: true, message: Some("fine".into()) });
+    assert_eq!(
+        host.health("links").await?,
+        Health {
+            healthy: true,
+            message: Some("fine".into())
+        }
+    );
 
     running.stop().await?;
     assert_eq!(next(&mut told).await?, "shutdown");
@@ -154,7 +191,11 @@ async fn a_link_that_fails_makes_the_provider_unhealthy_until_it_works() -> Resu
     let mut told = listen("retry");
     let running = Running::start::<Recorder>(&host, host.data("retry", &[], Vec::new())?).await?;
 
-    host.put("retry", &calls("retry", "later", &[("failures", "2")]).link()).await?;
+    host.put(
+        "retry",
+        &calls("retry", "later", &[("failures", "2")]).link(),
+    )
+    .await?;
     let message = host.until_healthy("retry", false).await?;
     assert_eq!(message, "link retry -(wasi:http)-> later: not now");
     assert_eq!(next(&mut told).await?, "put later ");
@@ -180,10 +221,25 @@ async fn garbage_is_ignored_and_only_the_own_host_ends_the_provider() -> Result<
     let mut told = listen("garbage");
     let running = Running::start::<Recorder>(&host, host.data("garbage", &[], Vec::new())?).await?;
     let foreign = br#"{"host_id":"NSOMEBODYELSE"}"#;
-    for subject in ["linkdefs.put", "linkdefs.del", "config.update", "default.shutdown", "health"] {
-        for payload in [&b""[..], b"{", b"[]", b"\xff\xfe", br#"{"source_id":"a.b"}"#, foreign] {
+    for subject in [
+        "linkdefs.put",
+        "linkdefs.del",
+        "config.update",
+        "default.shutdown",
+        "health",
+    ] {
+        for payload in [
+            &b""[..],
+            b"{",
+            b"[]",
+            b"\xff\xfe",
+            br#"{"source_id":"a.b"}"#,
+            foreign,
+        ] {
             let subject = format!("wasmbus.rpc.default.garbage.{subject}");
-            host.client().publish(subject, payload.to_vec().into()).await?;
+            host.client()
+                .publish(subject, payload.to_vec().into())
+                .await?;
         }
     }
     host.configure("garbage", &[("failures", "x")]).await?;
@@ -209,7 +265,11 @@ async fn links_are_still_taken_after_nats_was_restarted() -> Result<()> {
     server.crash().await?;
     server.resume().await?;
     host.until_healthy("restart", true).await?;
-    host.put("restart", &calls("restart", "after", &[("colour", "red")]).link()).await?;
+    host.put(
+        "restart",
+        &calls("restart", "after", &[("colour", "red")]).link(),
+    )
+    .await?;
     assert_eq!(next(&mut told).await?, "put after red");
     running.stop().await?;
     Ok(())
@@ -221,13 +281,19 @@ async fn what_keeps_a_provider_from_starting_is_told_with_its_exit_code() -> Res
     let host = Host::on(&server).await?;
     let outcome = async |config: &[(&str, &str)]| -> Result<RunError> {
         let data = host.data("starts", config, Vec::new())?;
-        let error = Running::start::<Recorder>(&host, data).await.err().context("it runs")?;
+        let error = Running::start::<Recorder>(&host, data)
+            .await
+            .err()
+            .context("it runs")?;
         error.downcast::<RunError>()
     };
     let error = outcome(&[("failures", "x")]).await?;
     assert_eq!(
         (error.to_string().as_str(), error.exit_code()),
-        ("the provider's configuration: field `failures`: \"x\" is not a whole number from 0 on", 2)
+        (
+            "the provider's configuration: field `failures`: \"x\" is not a whole number from 0 on",
+            2
+        )
     );
     let error = outcome(&[("refuse", "true")]).await?;
     assert_eq!(
@@ -235,8 +301,14 @@ async fn what_keeps_a_provider_from_starting_is_told_with_its_exit_code() -> Res
         ("the provider did not start: told to", 1)
     );
     let mut data = host.data("starts", &[], Vec::new())?;
-    data.lattice_rpc_url = format!("nats://127.0.0.1:{}", trellis_provider_testkit::port::free()?);
-    let error = Running::start::<Recorder>(&host, data).await.err().context("it runs")?;
+    data.lattice_rpc_url = format!(
+        "nats://127.0.0.1:{}",
+        trellis_provider_testkit::port::free()?
+    );
+    let error = Running::start::<Recorder>(&host, data)
+        .await
+        .err()
+        .context("it runs")?;
     assert_eq!(error.downcast::<RunError>()?.exit_code(), 69);
     Ok(())
 }
@@ -269,7 +341,12 @@ async fn a_process_ends_with_its_host() -> Result<()> {
         data.keep_stdin = keep_stdin;
         if !line_is_good {
             input.write_all(b"this is not base64\n")?;
-            assert_eq!(tokio::task::spawn_blocking(move || child.wait()).await??.code(), Some(2));
+            assert_eq!(
+                tokio::task::spawn_blocking(move || child.wait())
+                    .await??
+                    .code(),
+                Some(2)
+            );
             continue;
         }
         input.write_all(data.to_line()?.as_bytes())?;
@@ -280,7 +357,12 @@ async fn a_process_ends_with_its_host() -> Result<()> {
             host.until_healthy("process", true).await?;
             assert_eq!(host.shut_down("process").await?, "shutting down");
         }
-        assert_eq!(tokio::task::spawn_blocking(move || child.wait()).await??.code(), Some(0));
+        assert_eq!(
+            tokio::task::spawn_blocking(move || child.wait())
+                .await??
+                .code(),
+            Some(0)
+        );
     }
     Ok(())
 }

@@ -22,7 +22,10 @@ where
     F: Fn(IncomingCall) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Outgoing, CallError>> + Send + 'static,
 {
-    fn handle(self: Arc<Self>, call: IncomingCall) -> BoxFuture<'static, Result<Outgoing, CallError>> {
+    fn handle(
+        self: Arc<Self>,
+        call: IncomingCall,
+    ) -> BoxFuture<'static, Result<Outgoing, CallError>> {
         (self.0)(call).boxed()
     }
 }
@@ -37,7 +40,10 @@ where
     Fut: Future<Output = Result<Outgoing, CallError>> + Send + 'static,
 {
     let handler = Arc::new(Answer(answer));
-    let serving = host.rpc().serve(&component.parse()?, handler, ServeOptions::default()).await?;
+    let serving = host
+        .rpc()
+        .serve(&component.parse()?, handler, ServeOptions::default())
+        .await?;
     host.client().flush().await?;
     Ok(serving)
 }
@@ -56,7 +62,8 @@ impl Host {
     where
         F::Params: Sync,
     {
-        self.call_over::<F>(&LinkName::default(), source, provider, params).await
+        self.call_over::<F>(&LinkName::default(), source, provider, params)
+            .await
     }
 
     /// Calls a provider as a component would, over a link.

@@ -54,7 +54,12 @@ impl Host {
     ///
     /// # Errors
     /// The id can't be one.
-    pub fn data(&self, provider: &str, config: &[(&str, &str)], links: Vec<ResolvedLink>) -> Result<HostData> {
+    pub fn data(
+        &self,
+        provider: &str,
+        config: &[(&str, &str)],
+        links: Vec<ResolvedLink>,
+    ) -> Result<HostData> {
         let config: BTreeMap<_, _> = config.iter().copied().collect();
         let data = json!({
             "host_id": self.host_id,
@@ -72,7 +77,11 @@ impl Host {
     /// # Errors
     /// NATS doesn't take it.
     pub async fn put(&self, provider: &str, link: &ResolvedLink) -> Result<()> {
-        self.say(self.subjects.provider_link_put(provider), serde_json::to_vec(link)?).await
+        self.say(
+            self.subjects.provider_link_put(provider),
+            serde_json::to_vec(link)?,
+        )
+        .await
     }
 
     /// Deletes a link from a provider.
@@ -80,7 +89,11 @@ impl Host {
     /// # Errors
     /// NATS doesn't take it.
     pub async fn delete(&self, provider: &str, link: &ResolvedLink) -> Result<()> {
-        self.say(self.subjects.provider_link_del(provider), serde_json::to_vec(link)?).await
+        self.say(
+            self.subjects.provider_link_del(provider),
+            serde_json::to_vec(link)?,
+        )
+        .await
     }
 
     /// Changes a provider's configuration.
@@ -105,7 +118,9 @@ impl Host {
     /// It doesn't answer.
     pub async fn health(&self, provider: &str) -> Result<Health> {
         let id: ComponentId = provider.parse()?;
-        let answer = self.client.request(self.subjects.provider_health(&id), "".into());
+        let answer = self
+            .client
+            .request(self.subjects.provider_health(&id), "".into());
         let answer = tokio::time::timeout(Duration::from_secs(5), answer).await??;
         Ok(serde_json::from_slice(&answer.payload)?)
     }

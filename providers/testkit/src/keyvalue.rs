@@ -10,7 +10,8 @@ use trellis_provider::{
             Function,
             keyvalue::{
                 Delete, DeleteMany, Error, Exists, Get, GetMany, Increment, IncrementParams,
-                KeyParams, KeysParams, ListKeys, ListParams, Set, SetManyParams, SetMany, SetParams,
+                KeyParams, KeysParams, ListKeys, ListParams, Set, SetMany, SetManyParams,
+                SetParams,
             },
         },
     },
@@ -40,16 +41,24 @@ impl Bucket<'_> {
     where
         F::Params: Sync,
     {
-        self.host.call_over::<F>(&LinkName::default(), self.source, self.provider, params).await
+        self.host
+            .call_over::<F>(&LinkName::default(), self.source, self.provider, params)
+            .await
     }
 
     fn key(&self, key: &str) -> KeyParams {
-        KeyParams { bucket: self.name.to_owned(), key: key.to_owned() }
+        KeyParams {
+            bucket: self.name.to_owned(),
+            key: key.to_owned(),
+        }
     }
 
     fn keys(&self, keys: &[&str]) -> KeysParams {
         let keys = keys.iter().map(|key| (*key).to_owned()).collect();
-        KeysParams { bucket: self.name.to_owned(), keys }
+        KeysParams {
+            bucket: self.name.to_owned(),
+            keys,
+        }
     }
 
     /// A key's value as text.
@@ -58,7 +67,9 @@ impl Bucket<'_> {
     /// The call's own or the interface's.
     pub async fn get(&self, key: &str) -> Result<Option<String>> {
         let value = self.call::<Get>(&self.key(key)).await??;
-        value.map(|value| String::from_utf8(value.to_vec()).context("not text")).transpose()
+        value
+            .map(|value| String::from_utf8(value.to_vec()).context("not text"))
+            .transpose()
     }
 
     /// Sets a key.
@@ -79,8 +90,11 @@ impl Bucket<'_> {
     /// # Errors
     /// The call's own or the interface's.
     pub async fn increment(&self, key: &str, delta: u64) -> Result<u64> {
-        let params =
-            IncrementParams { bucket: self.name.to_owned(), key: key.to_owned(), delta };
+        let params = IncrementParams {
+            bucket: self.name.to_owned(),
+            key: key.to_owned(),
+            delta,
+        };
         Ok(self.call::<Increment>(&params).await??)
     }
 
@@ -92,7 +106,10 @@ impl Bucket<'_> {
         let mut all = Vec::new();
         let mut cursor = None;
         for _ in 0..1000 {
-            let params = ListParams { bucket: self.name.to_owned(), cursor };
+            let params = ListParams {
+                bucket: self.name.to_owned(),
+                cursor,
+            };
             let page = self.call::<ListKeys>(&params).await??;
             all.extend(page.keys);
             cursor = page.cursor;
@@ -110,16 +127,31 @@ impl Bucket<'_> {
 /// # Errors
 /// The first thing that is not as it should be.
 pub async fn values_are_kept(bucket: Bucket<'_>) -> Result<()> {
-    let names = ["plain", "a/b=c_d-e.f", "with space", "ключ", ".dot.", "a*b>c", "=3D", "line\nbreak"];
+    let names = [
+        "plain",
+        "a/b=c_d-e.f",
+        "with space",
+        "ключ",
+        ".dot.",
+        "a*b>c",
+        "=3D",
+        "line\nbreak",
+    ];
     for name in names {
-        ensure!(bucket.get(name).await?.is_none(), "{name:?} is there already");
+        ensure!(
+            bucket.get(name).await?.is_none(),
+            "{name:?} is there already"
+        );
         ensure!(!bucket.call::<Exists>(&bucket.key(name)).await??);
         bucket.set(name, name).await?;
         ensure!(bucket.get(name).await?.as_deref() == Some(name), "{name:?}");
         ensure!(bucket.call::<Exists>(&bucket.key(name)).await??);
     }
     bucket.set("plain", "").await?;
-    ensure!(bucket.get("plain").await?.as_deref() == Some(""), "an empty value is a value");
+    ensure!(
+        bucket.get("plain").await?.as_deref() == Some(""),
+        "an empty value is a value"
+    );
     ensure!(bucket.call::<Exists>(&bucket.key("plain")).await??);
     let mut sorted = names.to_vec();
     sorted.sort_unstable();
@@ -141,13 +173,24 @@ pub async fn values_are_kept(bucket: Bucket<'_>) -> Result<()> {
 /// The first thing that is not as it should be.
 pub async fn batches_work(bucket: Bucket<'_>) -> Result<()> {
     let key_values = vec![("x".to_owned(), "1".into()), ("y y".to_owned(), "2".into())];
-    let pairs = SetManyParams { bucket: bucket.name.to_owned(), key_values };
+    let pairs = SetManyParams {
+        bucket: bucket.name.to_owned(),
+        key_values,
+    };
     bucket.call::<SetMany>(&pairs).await??;
-    let got = bucket.call::<GetMany>(&bucket.keys(&["y y", "none", "x"])).await??;
-    let wanted = vec![Some(("y y".to_owned(), "2".into())), None, Some(("x".to_owned(), "1".into()))];
+    let got = bucket
+        .call::<GetMany>(&bucket.keys(&["y y", "none", "x"]))
+        .await??;
+    let wanted = vec![
+        Some(("y y".to_owned(), "2".into())),
+        None,
+        Some(("x".to_owned(), "1".into())),
+    ];
     ensure!(got == wanted, "got {got:?}");
     ensure!(bucket.call::<GetMany>(&bucket.keys(&[])).await??.is_empty());
-    bucket.call::<DeleteMany>(&bucket.keys(&["x", "none", "y y"])).await??;
+    bucket
+        .call::<DeleteMany>(&bucket.keys(&["x", "none", "y y"]))
+        .await??;
     bucket.call::<DeleteMany>(&bucket.keys(&[])).await??;
     ensure!(bucket.list().await?.is_empty());
     Ok(())
@@ -164,7 +207,10 @@ pub async fn numbers_are_counted(bucket: Bucket<'_>) -> Result<()> {
     let added = try_join_all((0..50).map(|_| bucket.increment("count me", 1))).await?;
     let mut added: Vec<u64> = added;
     added.sort_unstable();
-    ensure!(added == (6..=55).collect::<Vec<u64>>(), "every sum is given once: {added:?}");
+    ensure!(
+        added == (6..=55).collect::<Vec<u64>>(),
+        "every sum is given once: {added:?}"
+    );
     bucket.set("text", "not a number").await?;
     let params = IncrementParams {
         bucket: bucket.name.to_owned(),
@@ -173,6 +219,8 @@ pub async fn numbers_are_counted(bucket: Bucket<'_>) -> Result<()> {
     };
     let error = bucket.call::<Increment>(&params).await?;
     ensure!(matches!(error, Err(Error::Other(_))), "{error:?}");
-    bucket.call::<DeleteMany>(&bucket.keys(&["count me", "text"])).await??;
+    bucket
+        .call::<DeleteMany>(&bucket.keys(&["count me", "text"]))
+        .await??;
     Ok(())
 }

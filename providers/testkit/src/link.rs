@@ -30,7 +30,10 @@ impl Side<'_> {
     /// When an id can't be one: the test is wrong.
     #[expect(clippy::expect_used, reason = "a test that is wrong should fail")]
     pub fn named(&self, name: LinkName) -> ResolvedLink {
-        let (namespace, rest) = self.interface.split_once(':').expect("namespace:package/interface");
+        let (namespace, rest) = self
+            .interface
+            .split_once(':')
+            .expect("namespace:package/interface");
         let (package, interface) = rest.split_once('/').expect("namespace:package/interface");
         let link = Link {
             source_id: self.source.parse().expect("the source's id"),
@@ -43,7 +46,10 @@ impl Side<'_> {
             target_config: Vec::new(),
         };
         let config = |entries: &[(&str, &str)]| {
-            entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+            entries
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect()
         };
         ResolvedLink::new(&link, config(self.config), config(self.config))
     }

@@ -25,7 +25,11 @@ use crate::kit::{ClientBody, Lattice, client, full, send, text};
 async fn echo(lattice: &Lattice) -> Result<trellis_provider::rpc::nats::Serving> {
     let component = lattice
         .component("echo", |request| async move {
-            Ok(WireResponse { status: 200, headers: Vec::new(), body: request.body })
+            Ok(WireResponse {
+                status: 200,
+                headers: Vec::new(),
+                body: request.body,
+            })
         })
         .await?;
     lattice.put(&lattice.link("echo", &[])).await?;
@@ -45,19 +49,32 @@ async fn a_body_is_answered_while_it_is_sent() -> Result<()> {
     let _component = echo(&lattice).await?;
     for http2 in [false, true] {
         let (sender, receiver) = mpsc::channel(1);
-        let request = Request::builder().method(Method::POST).uri(lattice.url("/")).body(body_of(receiver))?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(lattice.url("/"))
+            .body(body_of(receiver))?;
         let client = client(http2);
         let (response, ()) = tokio::join!(client.request(request), async {
             let _ = sender.send(Frame::data(Bytes::from_static(b"one"))).await;
         });
         let mut body = response?.into_body();
         // Nothing more is sent before the first part came back.
-        for (expected, next) in [("one", Some("two")), ("two", Some("three")), ("three", None)] {
+        for (expected, next) in [
+            ("one", Some("two")),
+            ("two", Some("three")),
+            ("three", None),
+        ] {
             let frame = tokio::time::timeout(Duration::from_secs(20), body.frame()).await?;
-            let data = frame.context("the body ended")??.into_data().ok().context("no data")?;
+            let data = frame
+                .context("the body ended")??
+                .into_data()
+                .ok()
+                .context("no data")?;
             ensure!(data == expected, "{data:?}");
             if let Some(next) = next {
-                sender.send(Frame::data(Bytes::from_static(next.as_bytes()))).await?;
+                sender
+                    .send(Frame::data(Bytes::from_static(next.as_bytes())))
+                    .await?;
             }
         }
         if http2 {
@@ -66,7 +83,10 @@ async fn a_body_is_answered_while_it_is_sent() -> Result<()> {
         }
         drop(sender);
         let rest = body.collect().await?;
-        let sum = rest.trailers().and_then(|trailers| trailers.get("x-sum")).cloned();
+        let sum = rest
+            .trailers()
+            .and_then(|trailers| trailers.get("x-sum"))
+            .cloned();
         ensure!(sum == http2.then(|| "42".parse()).transpose()?, "{sum:?}");
         ensure!(rest.to_bytes().is_empty());
     }
@@ -85,9 +105,16 @@ async fn large_bodies_of_every_kind_come_back_whole() -> Result<()> {
             let frames = stream::iter(parts).map(|part| Ok::<_, CallError>(Frame::data(part)));
             let chunked = StreamBody::new(frames).boxed_unsync();
             for body in [known, chunked] {
-                let request = Request::builder().method(Method::POST).uri(lattice.url("/")).body(body)?;
+                let request = Request::builder()
+                    .method(Method::POST)
+                    .uri(lattice.url("/"))
+                    .body(body)?;
                 let response = send(&client(http2), request).await?;
-                ensure!(response.body() == &content, "{size} {http2}: {}", response.body().len());
+                ensure!(
+                    response.body() == &content,
+                    "{size} {http2}: {}",
+                    response.body().len()
+                );
             }
         }
     }
@@ -109,7 +136,10 @@ async fn a_client_that_does_not_read_holds_the_component_back() -> Result<()> {
                     counter.fetch_add(1, Ordering::SeqCst);
                     Ok(Bytes::from(vec![7; PART]))
                 });
-                Ok(WireResponse { body: Body::stream(Box::pin(parts)), ..text(200, "") })
+                Ok(WireResponse {
+                    body: Body::stream(Box::pin(parts)),
+                    ..text(200, "")
+                })
             }
         })
         .await?;
@@ -130,9 +160,15 @@ async fn a_client_that_does_not_read_holds_the_component_back() -> Result<()> {
         }
     })
     .await?;
-    ensure!(before < PARTS / 4, "{before} of {PARTS} parts were sent to nobody");
+    ensure!(
+        before < PARTS / 4,
+        "{before} of {PARTS} parts were sent to nobody"
+    );
     let rest = body.collect().await?.to_bytes();
-    ensure!(rest.len() > PART * (PARTS - 100), "the rest comes when it is read");
+    ensure!(
+        rest.len() > PART * (PARTS - 100),
+        "the rest comes when it is read"
+    );
     Ok(())
 }
 
@@ -145,13 +181,19 @@ async fn a_response_that_breaks_off_is_not_taken_for_whole() -> Result<()> {
                 Ok(Bytes::from_static(b"part")),
                 Err(CallError::Failed("inside".to_owned())),
             ]);
-            Ok(WireResponse { body: Body::stream(Box::pin(parts)), ..text(200, "") })
+            Ok(WireResponse {
+                body: Body::stream(Box::pin(parts)),
+                ..text(200, "")
+            })
         })
         .await?;
     lattice.put(&lattice.link("breaks", &[])).await?;
     for http2 in [false, true] {
         let request = Request::builder().uri(lattice.url("/")).body(full(""))?;
-        let error = send(&client(http2), request).await.err().context("it was taken for whole")?;
+        let error = send(&client(http2), request)
+            .await
+            .err()
+            .context("it was taken for whole")?;
         ensure!(!format!("{error:#}").contains("inside"));
     }
     Ok(())

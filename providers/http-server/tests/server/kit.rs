@@ -41,9 +41,15 @@ impl Lattice {
     pub async fn start(config: &[(&str, &str)]) -> Result<Self> {
         let nats = NatsServer::without_jetstream().await?;
         let host = Host::on(&nats).await?;
-        let running = Running::start::<HttpServer>(&host, host.data(SERVER, config, Vec::new())?).await?;
+        let running =
+            Running::start::<HttpServer>(&host, host.data(SERVER, config, Vec::new())?).await?;
         let address = SocketAddr::from(([127, 0, 0, 1], port::free()?));
-        Ok(Self { host, running, address, _nats: nats })
+        Ok(Self {
+            host,
+            running,
+            address,
+            _nats: nats,
+        })
     }
 
     /// The link from the server to a component, with the lattice's address and more configuration.
@@ -96,7 +102,11 @@ impl Lattice {
 
 /// A response without headers.
 pub fn text(status: u16, body: impl Into<Bytes>) -> WireResponse {
-    WireResponse { status, headers: Vec::new(), body: Body::Full(body.into()) }
+    WireResponse {
+        status,
+        headers: Vec::new(),
+        body: Body::Full(body.into()),
+    }
 }
 
 /// A request's body as a test gives it.
@@ -104,12 +114,16 @@ pub type ClientBody = UnsyncBoxBody<Bytes, CallError>;
 
 /// A client for one version of HTTP.
 pub fn client(http2: bool) -> Client<HttpConnector, ClientBody> {
-    Client::builder(TokioExecutor::new()).http2_only(http2).build_http()
+    Client::builder(TokioExecutor::new())
+        .http2_only(http2)
+        .build_http()
 }
 
 /// A body of known length.
 pub fn full(bytes: impl Into<Bytes>) -> ClientBody {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// Sends a request and reads the answer whole.

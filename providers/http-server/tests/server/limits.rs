@@ -30,7 +30,8 @@ async fn requests_have_bounds() -> Result<()> {
     for http2 in [false, true] {
         let status = async |headers: usize, body: usize, chunked: bool| -> Result<StatusCode> {
             let body = if chunked {
-                let parts = (0..body / 1000).map(|_| Ok::<_, CallError>(Frame::data(Bytes::from(vec![1; 1000]))));
+                let parts = (0..body / 1000)
+                    .map(|_| Ok::<_, CallError>(Frame::data(Bytes::from(vec![1; 1000]))));
                 StreamBody::new(stream::iter(parts)).boxed_unsync()
             } else {
                 full(vec![1; body])
@@ -64,18 +65,31 @@ async fn a_component_that_fails_is_a_bad_gateway_and_its_reason_stays_inside() -
             }
         })
         .await?;
-    lattice.put(&lattice.link("fails", &[("timeout_ms", "300")])).await?;
+    lattice
+        .put(&lattice.link("fails", &[("timeout_ms", "300")]))
+        .await?;
     for (path, expected) in [
         ("/", "502 Bad Gateway: the component failed\n"),
-        ("/full", "503 Service Unavailable: the component is at its limit\n"),
-        ("/slow", "504 Gateway Timeout: the component did not answer in time\n"),
+        (
+            "/full",
+            "503 Service Unavailable: the component is at its limit\n",
+        ),
+        (
+            "/slow",
+            "504 Gateway Timeout: the component did not answer in time\n",
+        ),
     ] {
-        let request = Request::builder().uri(lattice.url(path)).header("x-request-id", "r-7");
+        let request = Request::builder()
+            .uri(lattice.url(path))
+            .header("x-request-id", "r-7");
         let response = send(&client(false), request.body(full(""))?).await?;
         assert_eq!(std::str::from_utf8(response.body())?, expected);
         assert_eq!(response.status().as_str(), &expected[..3]);
         assert_eq!(response.headers()["x-request-id"], "r-7");
-        assert_eq!(response.headers().contains_key("retry-after"), path == "/full");
+        assert_eq!(
+            response.headers().contains_key("retry-after"),
+            path == "/full"
+        );
     }
     Ok(())
 }
@@ -87,15 +101,24 @@ async fn a_link_to_nobody_is_unavailable_at_once() -> Result<()> {
     let begun = std::time::Instant::now();
     let request = Request::builder().uri(lattice.url("/")).body(full(""))?;
     let response = send(&client(false), request).await?;
-    assert_eq!(&response.body()[..], b"503 Service Unavailable: no component answers here now\n");
-    ensure!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+    assert_eq!(
+        &response.body()[..],
+        b"503 Service Unavailable: no component answers here now\n"
+    );
+    ensure!(
+        begun.elapsed() < Duration::from_secs(10),
+        "it took {:?}",
+        begun.elapsed()
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn connections_beyond_the_bound_wait_for_their_turn() -> Result<()> {
     let lattice = Lattice::start(&[]).await?;
-    let _component = lattice.component("hello", |_| async { Ok(text(200, "hello")) }).await?;
+    let _component = lattice
+        .component("hello", |_| async { Ok(text(200, "hello")) })
+        .await?;
     let link = lattice.link("hello", &[("max_connections", "2")]);
     lattice.host.put("http", &link).await?;
     lattice.host.until_healthy("http", true).await?;
@@ -110,8 +133,12 @@ async fn connections_beyond_the_bound_wait_for_their_turn() -> Result<()> {
     }
     let mut waiting = connect(&lattice).await?;
     waiting.write_all(request).await?;
-    let early = tokio::time::timeout(Duration::from_millis(300), waiting.read_exact(&mut answer)).await;
-    ensure!(early.is_err(), "a third connection is served beside the two");
+    let early =
+        tokio::time::timeout(Duration::from_millis(300), waiting.read_exact(&mut answer)).await;
+    ensure!(
+        early.is_err(),
+        "a third connection is served beside the two"
+    );
     drop(open);
     let turn = tokio::time::timeout(Duration::from_secs(20), waiting.read_exact(&mut answer)).await;
     turn.context("it never had its turn")??;
@@ -129,7 +156,9 @@ async fn connect(lattice: &Lattice) -> Result<TcpStream> {
 #[tokio::test]
 async fn garbage_is_a_bad_request_and_harms_nobody() -> Result<()> {
     let lattice = Lattice::start(&[]).await?;
-    let _component = lattice.component("hello", |_| async { Ok(text(200, "hello")) }).await?;
+    let _component = lattice
+        .component("hello", |_| async { Ok(text(200, "hello")) })
+        .await?;
     lattice.put(&lattice.link("hello", &[])).await?;
     for garbage in [
         &b"\0\0\0\0\0\0\0\0\r\n\r\n"[..],
@@ -144,7 +173,11 @@ async fn garbage_is_a_bad_request_and_harms_nobody() -> Result<()> {
         let mut answer = Vec::new();
         tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await??;
         let ok = answer.windows(7).any(|part| part == b"200 OK\r");
-        ensure!(!ok || garbage.starts_with(b"POST"), "{:?}", String::from_utf8_lossy(&answer));
+        ensure!(
+            !ok || garbage.starts_with(b"POST"),
+            "{:?}",
+            String::from_utf8_lossy(&answer)
+        );
     }
     let request = Request::builder().uri(lattice.url("/")).body(full(""))?;
     assert_eq!(send(&client(false), request).await?.status(), 200);

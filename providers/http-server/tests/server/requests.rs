@@ -3,7 +3,9 @@
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::{Method, Request, Version};
-use trellis_provider::rpc::interface::http::{Body, Request as WireRequest, Response as WireResponse};
+use trellis_provider::rpc::interface::http::{
+    Body, Request as WireRequest, Response as WireResponse,
+};
 
 use crate::kit::{Lattice, client, full, send, text};
 
@@ -13,7 +15,10 @@ fn described(request: &WireRequest, body: &Bytes) -> String {
         .headers
         .iter()
         .map(|(name, values)| {
-            let values = values.iter().map(|value| String::from_utf8_lossy(value)).collect::<Vec<_>>();
+            let values = values
+                .iter()
+                .map(|value| String::from_utf8_lossy(value))
+                .collect::<Vec<_>>();
             format!("{name}={}", values.join("|"))
         })
         .collect();
@@ -21,7 +26,11 @@ fn described(request: &WireRequest, body: &Bytes) -> String {
     let path = request.path_with_query.clone().unwrap_or_default();
     let authority = request.authority.clone().unwrap_or_default();
     let body = String::from_utf8_lossy(body);
-    format!("{} {path} {authority} [{}] {body}", request.method.as_str(), headers.join(", "))
+    format!(
+        "{} {path} {authority} [{}] {body}",
+        request.method.as_str(),
+        headers.join(", ")
+    )
 }
 
 #[tokio::test]
@@ -29,7 +38,10 @@ async fn a_request_arrives_whole_over_both_versions() -> Result<()> {
     let lattice = Lattice::start(&[]).await?;
     let _component = lattice
         .component("hello", |request| async move {
-            let head = WireRequest { body: Body::empty(), ..request };
+            let head = WireRequest {
+                body: Body::empty(),
+                ..request
+            };
             let body = request.body.collect(1 << 20).await?;
             let mut response = text(201, described(&head, &body));
             response.headers = vec![
@@ -49,10 +61,16 @@ async fn a_request_arrives_whole_over_both_versions() -> Result<()> {
             .header("x-many", "1")
             .header("x-many", "2")
             .header("x-request-id", "r-1")
-            .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+            .header(
+                "traceparent",
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            );
         let request = match http2 {
             // They are about the connection, and HTTP/2 doesn't have them.
-            false => request.header("connection", "x-private").header("x-private", "p").header("te", "trailers"),
+            false => request
+                .header("connection", "x-private")
+                .header("x-private", "p")
+                .header("te", "trailers"),
             true => request,
         };
         let response = send(&client(http2), request.body(full("the body"))?).await?;
@@ -62,7 +80,11 @@ async fn a_request_arrives_whole_over_both_versions() -> Result<()> {
         assert_eq!(values, ["a", "b"]);
         assert_eq!(response.headers()["x-request-id"], "r-1");
         assert!(!response.headers().contains_key("connection"));
-        let host = if http2 { String::new() } else { format!("host={at}, ") };
+        let host = if http2 {
+            String::new()
+        } else {
+            format!("host={at}, ")
+        };
         let told = String::from_utf8(response.body().to_vec())?;
         assert_eq!(
             told,
@@ -80,7 +102,11 @@ async fn head_and_empty_answers_have_no_body() -> Result<()> {
     let lattice = Lattice::start(&[]).await?;
     let _component = lattice
         .component("hello", |request| async move {
-            let status = if request.path_with_query.as_deref() == Some("/none") { 204 } else { 200 };
+            let status = if request.path_with_query.as_deref() == Some("/none") {
+                204
+            } else {
+                200
+            };
             let mut response = text(status, if status == 204 { "" } else { "hello" });
             response.headers = vec![("content-length".to_owned(), vec!["5".into()])];
             Ok(response)
@@ -88,13 +114,24 @@ async fn head_and_empty_answers_have_no_body() -> Result<()> {
         .await?;
     lattice.put(&lattice.link("hello", &[])).await?;
     let client = client(false);
-    let head = Request::builder().method(Method::HEAD).uri(lattice.url("/")).body(full(""))?;
+    let head = Request::builder()
+        .method(Method::HEAD)
+        .uri(lattice.url("/"))
+        .body(full(""))?;
     let response = send(&client, head).await?;
-    assert_eq!((response.status().as_u16(), response.body().len()), (200, 0));
+    assert_eq!(
+        (response.status().as_u16(), response.body().len()),
+        (200, 0)
+    );
     assert_eq!(response.headers()["content-length"], "5");
-    let none = Request::builder().uri(lattice.url("/none")).body(full(""))?;
+    let none = Request::builder()
+        .uri(lattice.url("/none"))
+        .body(full(""))?;
     let response = send(&client, none).await?;
-    assert_eq!((response.status().as_u16(), response.body().len()), (204, 0));
+    assert_eq!(
+        (response.status().as_u16(), response.body().len()),
+        (204, 0)
+    );
     Ok(())
 }
 
@@ -103,7 +140,10 @@ async fn what_http_does_not_allow_is_the_component_s_fault() -> Result<()> {
     let lattice = Lattice::start(&[]).await?;
     let _component = lattice
         .component("bad", |request| async move {
-            let path = request.path_with_query.context("no path").unwrap_or_default();
+            let path = request
+                .path_with_query
+                .context("no path")
+                .unwrap_or_default();
             Ok(match path.as_str() {
                 "/status" => text(99, ""),
                 "/early" => text(103, ""),
@@ -119,9 +159,14 @@ async fn what_http_does_not_allow_is_the_component_s_fault() -> Result<()> {
         let request = Request::builder().uri(lattice.url(path)).body(full(""))?;
         let response = send(&client(false), request).await?;
         assert_eq!(response.status(), 502, "{path}");
-        assert_eq!(&response.body()[..], b"502 Bad Gateway: the component's response is not valid HTTP\n");
+        assert_eq!(
+            &response.body()[..],
+            b"502 Bad Gateway: the component's response is not valid HTTP\n"
+        );
     }
-    let connect = Request::builder().method(Method::CONNECT).uri(lattice.address.to_string());
+    let connect = Request::builder()
+        .method(Method::CONNECT)
+        .uri(lattice.address.to_string());
     let response = client(true).request(connect.body(full(""))?).await;
     assert!(response.is_err() || response.is_ok_and(|response| response.status() == 501));
     Ok(())

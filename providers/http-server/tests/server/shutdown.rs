@@ -36,7 +36,10 @@ async fn what_runs_is_finished_and_nothing_new_begins() -> Result<()> {
                         (part < 2).then(|| (Ok(Bytes::from_static(b"part ")), part + 1))
                     }
                 });
-                Ok(WireResponse { body: Body::stream(Box::pin(parts)), ..text(200, "") })
+                Ok(WireResponse {
+                    body: Body::stream(Box::pin(parts)),
+                    ..text(200, "")
+                })
             }
         })
         .await?;
@@ -66,7 +69,10 @@ async fn what_runs_is_finished_and_nothing_new_begins() -> Result<()> {
     assert_eq!(&rest?[..], b"part ");
     let begun = Instant::now();
     lattice.running.ended().await?;
-    ensure!(begun.elapsed() < Duration::from_secs(5), "an idle connection held it up");
+    ensure!(
+        begun.elapsed() < Duration::from_secs(5),
+        "an idle connection held it up"
+    );
     drop(idle);
     Ok(())
 }

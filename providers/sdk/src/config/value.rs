@@ -42,7 +42,10 @@ pub(super) struct Text<'a> {
 
 impl<'a> Text<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, ignored: Cell::new(false) }
+        Self {
+            text,
+            ignored: Cell::new(false),
+        }
     }
 
     /// Whether nobody asked for it.
@@ -52,7 +55,8 @@ impl<'a> Text<'a> {
 
     fn parse<T: std::str::FromStr>(&self, what: &str) -> Result<T, ValueError> {
         let text = self.text.trim();
-        text.parse().map_err(|_| ValueError::Problem(format!("{:?} {what}", shown(self.text))))
+        text.parse()
+            .map_err(|_| ValueError::Problem(format!("{:?} {what}", shown(self.text))))
     }
 }
 
@@ -110,12 +114,19 @@ impl<'de> de::Deserializer<'de> for &Text<'_> {
         match self.text.trim().to_ascii_lowercase().as_str() {
             "true" => visitor.visit_bool(true),
             "false" => visitor.visit_bool(false),
-            _ => Err(ValueError::Problem(format!("{:?} is neither true nor false", shown(self.text)))),
+            _ => Err(ValueError::Problem(format!(
+                "{:?} is neither true nor false",
+                shown(self.text)
+            ))),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        if self.text.is_empty() { visitor.visit_none() } else { visitor.visit_some(self) }
+        if self.text.is_empty() {
+            visitor.visit_none()
+        } else {
+            visitor.visit_some(self)
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -136,7 +147,11 @@ impl<'de> de::Deserializer<'de> for &Text<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        let parts = self.text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let parts = self
+            .text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
         visitor.visit_seq(de::value::SeqDeserializer::new(parts))
     }
 

@@ -92,13 +92,10 @@ impl Up {
         if self.fresh {
             running::forget(&state)?;
         }
-        logs::start(&state.folder("logs")?, self.verbose)?;
+        let logs = logs::start(&state.folder("logs")?, self.verbose)?;
         let mut endings = Endings::listen()?;
 
-        let mut lattice = Lattice {
-            nats: None,
-            services: None,
-        };
+        let mut lattice = Lattice::default();
         let outcome = tokio::select! {
             outcome = self.work(&mut lattice, &apps, options, &state, &lock, &progress) => outcome,
             why = endings.next() => {
@@ -108,6 +105,7 @@ impl Up {
             }
         };
         lock.clear();
+        logs.ending();
         // A second Ctrl-C doesn't wait: dropping what runs ends it at once.
         tokio::select! {
             () = lattice.stop() => progress.step("ended", "everything that was started"),
@@ -155,8 +153,8 @@ impl Up {
         if config.allow_unsigned {
             progress.step("WARNING", "development mode: unsigned components and providers run too (--signed-only refuses them)");
         }
-        let services = lattice.services.insert(Services::start(config, &options));
-        let host_id = services.ready(progress).await?;
+        let services = &mut lattice.services;
+        let host_id = services.start(config, &options, progress).await?;
 
         let session = options.connect().await?;
         let nats_url = options.nats().servers();
@@ -168,7 +166,7 @@ impl Up {
         let deploying = deploy_all(AppClient::new(&session), apps, self.wait, progress);
         let urls = tokio::select! {
             urls = deploying => urls?,
-            ended = services.ended() => return Err(ended),
+            ended = lattice.services.ended() => return Err(ended),
         };
         let ready = Ready {
             lattice: options.lattice.to_string(),
@@ -185,24 +183,23 @@ impl Up {
 }
 
 /// What was started.
+#[derive(Default)]
 struct Lattice {
+    services: Services,
     nats: Option<NatsServer>,
-    services: Option<Services>,
 }
 
 impl Lattice {
     /// Waits until a part ends by itself, which none should.
     async fn ended(&mut self) -> anyhow::Result<()> {
-        let Some(services) = &mut self.services else {
-            return Ok(());
-        };
         match &mut self.nats {
-            None => Err(services.ended().await),
+            None => Err(self.services.ended().await),
             Some(nats) => tokio::select! {
-                error = services.ended() => Err(error),
+                error = self.services.ended() => Err(error),
                 status = nats.ended() => {
                     let status = status.context("nats-server")?;
-                    Err(anyhow::anyhow!("nats-server ended ({status}): {}", nats.last_lines().await))
+                    let said = nats.last_lines().await;
+                    Err(anyhow::anyhow!("nats-server ended ({status}): {said}"))
                 }
             },
         }
@@ -210,10 +207,8 @@ impl Lattice {
 
     /// Ends what was started, NATS last.
     async fn stop(&mut self) {
-        if let Some(services) = self.services.take() {
-            services.stop().await;
-        }
-        if let Some(nats) = self.nats.take() {
+        self.services.stop().await;
+        if let Some(nats) = &mut self.nats {
             nats.stop().await;
         }
     }

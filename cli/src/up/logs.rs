@@ -6,18 +6,21 @@ use std::{
     fmt::Write as _,
     io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::Context as _;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{
-    Event, Subscriber,
+    Event, Level, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
     Layer,
-    filter::{LevelFilter, filter_fn},
+    filter::{dynamic_filter_fn, filter_fn},
     fmt,
     layer::{Context, SubscriberExt as _},
     util::SubscriberInitExt as _,
@@ -39,7 +42,7 @@ const SHARED: &str = "others";
 ///
 /// # Errors
 /// The log can't be opened.
-pub fn start(folder: &Path, verbose: bool) -> anyhow::Result<()> {
+pub fn start(folder: &Path, verbose: bool) -> anyhow::Result<Logs> {
     let path = folder.join("lattice.log");
     let own = RotatingFile::open(&path).with_context(|| format!("log {}", path.display()))?;
     let of_lattice = filter_fn(|metadata| !matches!(metadata.target(), ACTOR | PROVIDER));
@@ -47,11 +50,14 @@ pub fn start(folder: &Path, verbose: bool) -> anyhow::Result<()> {
         .with_writer(Mutex::new(own))
         .with_ansi(false)
         .with_filter(of_lattice);
-    let shown = if verbose {
-        LevelFilter::TRACE
-    } else {
-        LevelFilter::WARN
-    };
+    let ending = Arc::new(AtomicBool::new(false));
+    let (level, quiet) = (
+        if verbose { Level::TRACE } else { Level::WARN },
+        ending.clone(),
+    );
+    let shown = dynamic_filter_fn(move |metadata, _| {
+        *metadata.level() <= level && (verbose || !quiet.load(Ordering::Relaxed))
+    });
     let terminal = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -66,7 +72,19 @@ pub fn start(folder: &Path, verbose: bool) -> anyhow::Result<()> {
         .with(sources)
         .with(terminal)
         .try_init()?;
-    Ok(())
+    Ok(Logs { ending })
+}
+
+/// What is logged from now on.
+pub struct Logs {
+    ending: Arc<AtomicBool>,
+}
+
+impl Logs {
+    /// What breaks while a lattice is being ended is no news to who looks at the terminal.
+    pub fn ending(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Writes what components and providers say, each into its file.
@@ -83,15 +101,20 @@ impl<S: Subscriber> Layer<S> for Sources {
         }
         let mut line = Line::default();
         event.record(&mut line);
-        let now = OffsetDateTime::now_utc()
-            .format(&Rfc3339)
-            .unwrap_or_default();
-        let text = format!(
-            "{now} {:>5} {}{}\n",
-            metadata.level(),
-            line.message,
-            line.rest
-        );
+        // A provider's lines have their time already.
+        let text = if metadata.target() == PROVIDER {
+            format!("{}{}\n", line.message, line.rest)
+        } else {
+            let now = OffsetDateTime::now_utc()
+                .format(&Rfc3339)
+                .unwrap_or_default();
+            format!(
+                "{now} {:>5} {}{}\n",
+                metadata.level(),
+                line.message,
+                line.rest
+            )
+        };
         self.write(&line.source, &text);
     }
 }
@@ -173,7 +196,7 @@ mod tests {
             "{}",
             read("shop-cart.log")
         );
-        assert!(read("shop-kv.log").ends_with(" WARN slow\n"));
+        assert_eq!(read("shop-kv.log"), "slow\n");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

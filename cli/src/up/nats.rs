@@ -201,7 +201,7 @@ impl NatsServer {
     }
 
     /// Ends it; at once when it doesn't end in time.
-    pub async fn stop(mut self) {
+    pub async fn stop(&mut self) {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
         if let Some(pid) = pid {
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);

@@ -1,14 +1,10 @@
 //! The host and the application manager, side by side in this process.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
-use anyhow::{anyhow, bail};
-use tokio::{
-    sync::oneshot,
-    task::{JoinError, JoinSet},
-    time::timeout,
-};
-use tokio_util::sync::CancellationToken;
+use anyhow::anyhow;
+use tokio::{sync::oneshot, task::JoinError, time::timeout};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use trellis_host::HostConfig;
 use trellis_lattice::HostId;
 use trellis_wadm::{Settings, WadmConfig};
@@ -16,82 +12,82 @@ use trellis_wadm::{Settings, WadmConfig};
 use super::progress::Progress;
 use crate::session::Options;
 
-/// How long they may take to be ready.
+/// How long each may take to be ready.
 const READY_TIME: Duration = Duration::from_secs(60);
-/// How long beyond its own bounds a host may take to end.
-const STOP_MARGIN: Duration = Duration::from_secs(5);
+/// How long each may take to end, beside what it may wait for others.
+const STOP_TIME: Duration = Duration::from_secs(5);
 
-/// What runs.
+/// What runs, in the order in which it was started. Dropping it ends it at once.
+#[derive(Default)]
 pub struct Services {
-    tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
-    manager: CancellationToken,
-    host: CancellationToken,
-    host_ready: Option<oneshot::Receiver<HostId>>,
-    manager_ready: Option<oneshot::Receiver<()>>,
+    parts: Vec<Part>,
+}
+
+struct Part {
+    name: &'static str,
+    stop: CancellationToken,
     stop_time: Duration,
+    task: AbortOnDropHandle<anyhow::Result<()>>,
 }
 
 impl Services {
-    /// Starts both.
-    pub fn start(host: HostConfig, options: &Options) -> Self {
-        let (manager_stop, host_stop) = (CancellationToken::new(), CancellationToken::new());
-        let (tell_host, host_ready) = oneshot::channel();
-        let (tell_manager, manager_ready) = oneshot::channel();
+    /// Starts the host, then the application manager, which so finds the host when it first looks; the host's id.
+    ///
+    /// # Errors
+    /// One of them fails, or takes too long.
+    pub async fn start(
+        &mut self,
+        host: HostConfig,
+        options: &Options,
+        progress: &Progress,
+    ) -> anyhow::Result<HostId> {
+        let (tell, ready) = oneshot::channel();
+        let stop_time = host.drain_timeout + host.provider_stop_grace + STOP_TIME;
+        self.part("host", stop_time, |stop| async {
+            Ok(trellis_host::run(host, tell, stop).await?)
+        });
+        let id = self.ready(ready).await?;
+        progress.step("host", &id);
+
         let wadm = WadmConfig {
             lattices: vec![options.lattice.clone()],
             nats: options.nats(),
             settings: Settings::default(),
         };
-        let stop_time = host.drain_timeout + host.provider_stop_grace + STOP_MARGIN;
-        let mut tasks = JoinSet::new();
-        let stop = host_stop.clone();
-        tasks.spawn(async move {
-            let outcome = trellis_host::run(host, tell_host, stop).await;
-            ("host", outcome.map_err(anyhow::Error::new))
+        let (tell, ready) = oneshot::channel();
+        self.part("wadm", STOP_TIME, |stop| async {
+            Ok(trellis_wadm::run(wadm, tell, stop).await?)
         });
-        let stop = manager_stop.clone();
-        tasks.spawn(async move {
-            let outcome = trellis_wadm::run(wadm, tell_manager, stop).await;
-            ("application manager", outcome.map_err(anyhow::Error::new))
-        });
-        Self {
-            tasks,
-            manager: manager_stop,
-            host: host_stop,
-            host_ready: Some(host_ready),
-            manager_ready: Some(manager_ready),
-            stop_time,
-        }
+        self.ready(ready).await?;
+        progress.step("wadm", "ready");
+        Ok(id)
     }
 
-    /// Waits until both are ready; the host's id.
-    ///
-    /// # Errors
-    /// One of them fails, or takes too long.
-    pub async fn ready(&mut self, progress: &Progress) -> anyhow::Result<HostId> {
-        let (Some(host), Some(manager)) = (self.host_ready.take(), self.manager_ready.take())
-        else {
-            bail!("asked twice whether the lattice is ready");
-        };
-        let both = async {
-            let host = async {
-                let id = host.await.ok()?;
-                progress.step("host", &id);
-                Some(id)
-            };
-            let manager = async {
-                manager.await.ok()?;
-                progress.step("wadm", "ready");
-                Some(())
-            };
-            tokio::join!(host, manager)
-        };
-        // One that fails drops its end of the channel; why, its task says.
-        match timeout(READY_TIME, both).await {
-            Ok((Some(host), Some(()))) => Ok(host),
-            Ok(_) => Err(self.ended().await),
+    fn part<F>(
+        &mut self,
+        name: &'static str,
+        stop_time: Duration,
+        run: impl FnOnce(CancellationToken) -> F,
+    ) where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let task = AbortOnDropHandle::new(tokio::spawn(run(stop.clone())));
+        self.parts.push(Part {
+            name,
+            stop,
+            stop_time,
+            task,
+        });
+    }
+
+    async fn ready<T>(&mut self, ready: oneshot::Receiver<T>) -> anyhow::Result<T> {
+        match timeout(READY_TIME, ready).await {
+            Ok(Ok(said)) => Ok(said),
+            // One that fails drops its end of the channel; why, its task says.
+            Ok(Err(_)) => Err(self.ended().await),
             Err(_) => Err(anyhow!(
-                "the lattice is not ready after {}; the logs say more",
+                "the lattice is not ready after {}; its logs say more",
                 humantime::format_duration(READY_TIME)
             )),
         }
@@ -99,36 +95,34 @@ impl Services {
 
     /// Waits until one of them ends by itself; why.
     pub async fn ended(&mut self) -> anyhow::Error {
-        match self.tasks.join_next().await {
-            None => anyhow!("the host and the application manager have ended"),
-            Some(ended) => why(ended),
+        if self.parts.is_empty() {
+            return std::future::pending().await;
         }
+        let tasks = self.parts.iter_mut().map(|part| &mut part.task);
+        let (ended, index, _) = futures::future::select_all(tasks).await;
+        // A task that has ended is not asked again.
+        let part = self.parts.remove(index);
+        why(part.name, ended)
     }
 
-    /// Ends both: first the manager, which would miss what the host stops; at once what doesn't end in time.
-    pub async fn stop(mut self) {
-        self.manager.cancel();
-        self.host.cancel();
-        let ended = async {
-            while let Some(ended) = self.tasks.join_next().await {
-                if let Ok((name, Err(error))) | Err((name, error)) =
-                    ended.map_err(|error| ("a part", error.into()))
-                {
-                    tracing::warn!(part = name, error = %format_args!("{error:#}"), "did not end well");
-                }
+    /// Ends them, the manager before the host, lest it looks after what is being stopped; at once what doesn't end
+    /// in time.
+    pub async fn stop(&mut self) {
+        while let Some(mut part) = self.parts.pop() {
+            part.stop.cancel();
+            match timeout(part.stop_time, &mut part.task).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(ended) => tracing::warn!("{:#}", why(part.name, ended)),
+                Err(_) => tracing::warn!(part = part.name, "doesn't end, and is ended at once"),
             }
-        };
-        if timeout(self.stop_time, ended).await.is_err() {
-            tracing::warn!("the host doesn't end, it is ended at once");
-            self.tasks.shutdown().await;
         }
     }
 }
 
-fn why(ended: Result<(&'static str, anyhow::Result<()>), JoinError>) -> anyhow::Error {
+fn why(name: &str, ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::Error {
     match ended {
-        Ok((name, Ok(()))) => anyhow!("the {name} was stopped"),
-        Ok((name, Err(error))) => error.context(format!("the {name} can't go on")),
-        Err(error) => anyhow!("a part of the lattice failed: {error}"),
+        Ok(Ok(())) => anyhow!("the {name} was stopped"),
+        Ok(Err(error)) => error.context(format!("the {name} can't go on")),
+        Err(error) => anyhow!("the {name} failed: {error}"),
     }
 }

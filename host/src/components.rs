@@ -347,6 +347,5 @@ fn serve_options(host: &Host, limits: &Limits) -> ServeOptions {
     ServeOptions {
         max_in_flight: running.saturating_add(limits.queue),
         default_deadline: limits.call_deadline,
-        ..ServeOptions::default()
     }
 }

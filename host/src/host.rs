@@ -60,6 +60,8 @@ pub(crate) struct Host {
     pub(crate) configs: Order,
     /// How many components may be verified and compiled at once: each takes a processor.
     pub(crate) loads: Semaphore,
+    /// How much more work may be accepted before what was accepted is done.
+    pub(crate) accepting: Arc<Semaphore>,
     /// Work that was accepted and goes on after its request was answered.
     pub(crate) work: TaskTracker,
     /// Cancelled when that work must end, done or not.

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::{
     ComponentId,
-    control::{Annotations, host::ProviderDescription, provider::StartProvider},
+    control::{host::ProviderDescription, provider::StartProvider},
     event::EventClaims,
 };
 
@@ -24,6 +24,9 @@ pub(crate) use spawner::Spawner;
 
 use crate::{host::Host, image::ImageRef};
 use process::Program;
+
+/// The most providers of a host: each is a process.
+const MAX_PROVIDERS: usize = 1000;
 
 /// A provider as it runs.
 #[derive(Debug)]
@@ -85,6 +88,8 @@ pub(crate) enum ProviderError {
     AlreadyRunning,
     #[error("provider with that ID is not running")]
     NotRunning,
+    #[error("this host runs {MAX_PROVIDERS} providers, and no more are started")]
+    TooMany,
 }
 
 impl Providers {
@@ -105,6 +110,9 @@ impl Providers {
 
     /// Takes the place of that id, so that nobody starts it twice.
     pub(crate) fn reserve(&self, request: &StartProvider) -> Result<Reserved, ProviderError> {
+        if self.entries.len() >= MAX_PROVIDERS {
+            return Err(ProviderError::TooMany);
+        }
         let entry = match self.entries.entry(request.provider_id.clone()) {
             Entry::Occupied(_) => return Err(ProviderError::AlreadyRunning),
             Entry::Vacant(entry) => entry,
@@ -115,7 +123,7 @@ impl Providers {
                 image_ref: Some(request.provider_ref.clone()),
                 name: None,
                 revision: 0,
-                annotations: request.annotations.clone().unwrap_or_else(Annotations::new),
+                annotations: request.annotations.clone().unwrap_or_default(),
             },
             stop: CancellationToken::new(),
             done: CancellationToken::new(),

@@ -34,6 +34,8 @@ use crate::{
 
 /// How long reading the lattice's state may take when a host joins.
 const FIRST_SYNC: Duration = Duration::from_secs(15);
+/// How many requests may be accepted and not done yet; more are refused, and may come again.
+const MAX_ACCEPTED: usize = 4096;
 /// How long the last messages may take to go out.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -113,6 +115,7 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         ids: Order::default(),
         configs: Order::default(),
         loads: Semaphore::new(processors),
+        accepting: Arc::new(Semaphore::new(MAX_ACCEPTED)),
         work: TaskTracker::new(),
         abort: CancellationToken::new(),
         stopping: CancellationToken::new(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::StreamExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::{
     ComponentId,
@@ -69,9 +70,11 @@ pub(super) fn scale(host: &Arc<Host>, body: &[u8]) -> Result<Outcome, Refused> {
         _ => String::new(),
     };
     tracing::info!(component = %request.component_id, count = request.count, "scaling a component");
+    let accepted = accept(host)?;
     let mut ticket = host.ids.ticket(request.component_id.as_str());
     let worker = host.clone();
     host.spawn(async move {
+        let _accepted = accepted;
         ticket.turn().await;
         if request.count == 0 {
             stop(&worker, &request).await;
@@ -121,9 +124,11 @@ pub(super) fn update(host: &Arc<Host>, body: &[u8]) -> Result<Outcome, Refused> 
         "component {id} updating from {image} to {}",
         request.new_component_ref
     );
+    let accepted = accept(host)?;
     let mut ticket = host.ids.ticket(id.as_str());
     let worker = host.clone();
     host.spawn(async move {
+        let _accepted = accepted;
         ticket.turn().await;
         match worker.components.wanted(&id) {
             Some(running) => {
@@ -140,6 +145,13 @@ pub(super) fn update(host: &Arc<Host>, body: &[u8]) -> Result<Outcome, Refused> 
         }
     });
     Ok(done(message).into())
+}
+
+/// A place among the requests that are accepted and not done yet.
+fn accept(host: &Host) -> Result<OwnedSemaphorePermit, Refused> {
+    host.accepting.clone().try_acquire_owned().map_err(|_| {
+        failed("the host has as much accepted work to do as it can keep in mind: try again later")
+    })
 }
 
 fn check_reference(field: &str, reference: &str) -> Result<(), Refused> {

@@ -36,8 +36,10 @@ async fn a_component_is_run_scaled_described_and_stopped() -> Result<()> {
     let host = lattice.host().await?;
     let image = component(lattice.folder.path(), 42)?;
     let annotations = [("managed-by".to_owned(), "test".to_owned())];
-    let request =
-        ScaleComponent { annotations: Some(annotations.into()), ..scale(&host.id, "a", &image, 3) };
+    let request = ScaleComponent {
+        annotations: Some(annotations.into()),
+        ..scale(&host.id, "a", &image, 3)
+    };
     lattice.control.scale_component(&request).await?;
     let scaled = lattice.events.named("component_scaled").await?;
     assert_eq!(
@@ -50,26 +52,61 @@ async fn a_component_is_run_scaled_described_and_stopped() -> Result<()> {
     let id = ComponentId::new("a")?;
     let known = lattice.control.inventory(&host.id).await?;
     let known = known.component(&id).context("not in the inventory")?;
-    assert_eq!((known.max_instances, known.image_ref.as_str()), (3, image.as_str()));
+    assert_eq!(
+        (known.max_instances, known.image_ref.as_str()),
+        (3, image.as_str())
+    );
     assert_eq!(known.annotations["managed-by"], "test");
     let exports = lattice.control.describe_component(&id).await?;
-    let functions: Vec<_> =
-        exports.functions.iter().map(|f| (f.instance.as_str(), f.function.as_str())).collect();
+    let functions: Vec<_> = exports
+        .functions
+        .iter()
+        .map(|f| (f.instance.as_str(), f.function.as_str()))
+        .collect();
     assert_eq!(functions, [("test:actors/ask@0.1.0", "number")]);
-    assert!(exports.functions[0].ty.is_object(), "{:?}", exports.functions[0]);
+    assert!(
+        exports.functions[0].ty.is_object(),
+        "{:?}",
+        exports.functions[0]
+    );
 
-    lattice.control.scale_component(&scale(&host.id, "a", &image, 1)).await?;
-    assert_eq!(lattice.events.named("component_scaled").await?["max_instances"], 1);
-    lattice.control.scale_component(&scale(&host.id, "a", &image, 0)).await?;
+    lattice
+        .control
+        .scale_component(&scale(&host.id, "a", &image, 1))
+        .await?;
+    assert_eq!(
+        lattice.events.named("component_scaled").await?["max_instances"],
+        1
+    );
+    lattice
+        .control
+        .scale_component(&scale(&host.id, "a", &image, 0))
+        .await?;
     let stopped = lattice.events.named("component_scaled").await?;
     assert_eq!(stopped["max_instances"], 0);
     assert_eq!(stopped["annotations"]["managed-by"], "test");
-    assert!(lattice.control.inventory(&host.id).await?.components.is_empty());
-    assert!(matches!(ask(&lattice.client, "a").await, Err(CallError::NoResponder { .. })));
+    assert!(
+        lattice
+            .control
+            .inventory(&host.id)
+            .await?
+            .components
+            .is_empty()
+    );
+    assert!(matches!(
+        ask(&lattice.client, "a").await,
+        Err(CallError::NoResponder { .. })
+    ));
 
     // What does not run is stopped already.
-    lattice.control.scale_component(&scale(&host.id, "a", &image, 0)).await?;
-    assert_eq!(lattice.events.named("component_scaled").await?["max_instances"], 0);
+    lattice
+        .control
+        .scale_component(&scale(&host.id, "a", &image, 0))
+        .await?;
+    assert_eq!(
+        lattice.events.named("component_scaled").await?["max_instances"],
+        0
+    );
     Ok(())
 }
 
@@ -101,8 +138,14 @@ async fn requests_about_one_component_keep_their_order() -> Result<()> {
 async fn an_update_replaces_the_image_without_a_failed_call() -> Result<()> {
     let mut lattice = Lattice::start().await?;
     let host = lattice.host().await?;
-    let images = [component(lattice.folder.path(), 1)?, component(lattice.folder.path(), 2)?];
-    lattice.control.scale_component(&scale(&host.id, "a", &images[0], 4)).await?;
+    let images = [
+        component(lattice.folder.path(), 1)?,
+        component(lattice.folder.path(), 2)?,
+    ];
+    lattice
+        .control
+        .scale_component(&scale(&host.id, "a", &images[0], 4))
+        .await?;
     lattice.events.named("component_scaled").await?;
 
     // Another image is not taken by a scale that does not say so; the scale is.
@@ -112,9 +155,18 @@ async fn an_update_replaces_the_image_without_a_failed_call() -> Result<()> {
             &serde_json::to_vec(&scale(&host.id, "a", &images[1], 5))?,
         )
         .await?;
-    assert!(answer["message"].as_str().unwrap().contains("its image stays"), "{answer}");
+    assert!(
+        answer["message"]
+            .as_str()
+            .unwrap()
+            .contains("its image stays"),
+        "{answer}"
+    );
     let scaled = lattice.events.named("component_scaled").await?;
-    assert_eq!((&scaled["image_ref"], &scaled["max_instances"]), (&json!(images[0]), &json!(5)));
+    assert_eq!(
+        (&scaled["image_ref"], &scaled["max_instances"]),
+        (&json!(images[0]), &json!(5))
+    );
 
     let update = UpdateComponent {
         component_id: ComponentId::new("a")?,
@@ -153,7 +205,10 @@ async fn two_hosts_share_a_component_s_load_and_one_may_leave() -> Result<()> {
     // The two answer differently, so that it shows who answered.
     for (number, host) in hosts.iter().enumerate() {
         let image = component(lattice.folder.path(), u32::try_from(number)?)?;
-        lattice.control.scale_component(&scale(&host.id, "a", &image, 10)).await?;
+        lattice
+            .control
+            .scale_component(&scale(&host.id, "a", &image, 10))
+            .await?;
         lattice.events.named("component_scaled").await?;
     }
     let mut answered = [0; 2];
@@ -174,10 +229,23 @@ async fn two_hosts_share_a_component_s_load_and_one_may_leave() -> Result<()> {
 
 /// Tries to run it, and gives the reason why that failed.
 async fn refused(lattice: &mut Lattice, host: &Host, image: &str) -> Result<String> {
-    lattice.control.scale_component(&scale(&host.id, "a", image, 1)).await?;
+    lattice
+        .control
+        .scale_component(&scale(&host.id, "a", image, 1))
+        .await?;
     let failed = lattice.events.named("component_scale_failed").await?;
-    assert_eq!((&failed["component_id"], &failed["image_ref"]), (&json!("a"), &json!(image)));
-    assert!(lattice.control.inventory(&host.id).await?.components.is_empty());
+    assert_eq!(
+        (&failed["component_id"], &failed["image_ref"]),
+        (&json!("a"), &json!(image))
+    );
+    assert!(
+        lattice
+            .control
+            .inventory(&host.id)
+            .await?
+            .components
+            .is_empty()
+    );
     Ok(failed["error"].as_str().unwrap().to_owned())
 }
 
@@ -201,13 +269,28 @@ async fn what_cannot_run_says_why() -> Result<()> {
     let host = Host::start(config).await?;
     let folder = lattice.folder.path().to_owned();
     let missing = refused(&mut lattice, &host, "file:///no/such/file.wasm").await?;
-    assert!(missing.contains("/no/such/file.wasm: No such file"), "{missing}");
+    assert!(
+        missing.contains("/no/such/file.wasm: No such file"),
+        "{missing}"
+    );
     let text = file(&folder, "text.wasm", b"hello")?;
-    assert!(refused(&mut lattice, &host, &text).await?.contains("not a WebAssembly file"));
+    assert!(
+        refused(&mut lattice, &host, &text)
+            .await?
+            .contains("not a WebAssembly file")
+    );
     let module = file(&folder, "module.wasm", &wat::parse_str("(module)")?)?;
-    assert!(refused(&mut lattice, &host, &module).await?.contains("not a component"));
+    assert!(
+        refused(&mut lattice, &host, &module)
+            .await?
+            .contains("not a component")
+    );
     let large = file(&folder, "large.wasm", &[0; 10_001])?;
-    assert!(refused(&mut lattice, &host, &large).await?.contains("larger than the 10000 bytes"));
+    assert!(
+        refused(&mut lattice, &host, &large)
+            .await?
+            .contains("larger than the 10000 bytes")
+    );
 
     let mut broken = component_bytes(1)?;
     broken.truncate(broken.len() - 5);
@@ -215,17 +298,34 @@ async fn what_cannot_run_says_why() -> Result<()> {
     refused(&mut lattice, &host, &broken).await?;
 
     let image = component(&folder, 1)?;
-    let request =
-        ScaleComponent { config: vec!["nowhere".into()], ..scale(&host.id, "a", &image, 1) };
+    let request = ScaleComponent {
+        config: vec!["nowhere".into()],
+        ..scale(&host.id, "a", &image, 1)
+    };
     lattice.control.scale_component(&request).await?;
     let failed = lattice.events.named("component_scale_failed").await?;
-    assert!(failed["error"].as_str().unwrap().contains("\"nowhere\""), "{failed}");
-    let limits = ComponentLimits { max_memory_limit: Some(1 << 60), ..ComponentLimits::default() };
-    let request = ScaleComponent { limits: Some(limits), ..scale(&host.id, "a", &image, 1) };
+    assert!(
+        failed["error"].as_str().unwrap().contains("\"nowhere\""),
+        "{failed}"
+    );
+    let limits = ComponentLimits {
+        max_memory_limit: Some(1 << 60),
+        ..ComponentLimits::default()
+    };
+    let request = ScaleComponent {
+        limits: Some(limits),
+        ..scale(&host.id, "a", &image, 1)
+    };
     lattice.control.scale_component(&request).await?;
     let failed = lattice.events.named("component_scale_failed").await?;
-    assert!(failed["error"].as_str().unwrap().contains("memory_bytes"), "{failed}");
-    assert!(matches!(ask(&lattice.client, "a").await, Err(CallError::NoResponder { .. })));
+    assert!(
+        failed["error"].as_str().unwrap().contains("memory_bytes"),
+        "{failed}"
+    );
+    assert!(matches!(
+        ask(&lattice.client, "a").await,
+        Err(CallError::NoResponder { .. })
+    ));
     Ok(())
 }
 
@@ -241,20 +341,40 @@ async fn signed_components_run_and_their_claims_are_known() -> Result<()> {
     let host = Host::start(config).await?;
     let folder = lattice.folder.path().to_owned();
     let unsigned = component(&folder, 5)?;
-    assert!(refused(&mut lattice, &host, &unsigned).await?.contains("is not signed"));
+    assert!(
+        refused(&mut lattice, &host, &unsigned)
+            .await?
+            .contains("is not signed")
+    );
 
     let key = ComponentKey::generate().public();
-    let details =
-        ComponentDetails { name: Some("five".into()), revision: Some(3), ..Default::default() };
+    let details = ComponentDetails {
+        name: Some("five".into()),
+        revision: Some(3),
+        ..Default::default()
+    };
     let validity = Validity::unlimited(OffsetDateTime::now_utc());
     let sign = |account: &AccountKey| -> Result<Vec<u8>> {
-        Ok(sign_component(&component_bytes(5)?, account, &key, &details, &validity)?)
+        Ok(sign_component(
+            &component_bytes(5)?,
+            account,
+            &key,
+            &details,
+            &validity,
+        )?)
     };
     let stranger = file(&folder, "stranger.wasm", &sign(&AccountKey::generate())?)?;
-    assert!(refused(&mut lattice, &host, &stranger).await?.contains("does not trust"));
+    assert!(
+        refused(&mut lattice, &host, &stranger)
+            .await?
+            .contains("does not trust")
+    );
 
     let signed = file(&folder, "signed.wasm", &sign(&account)?)?;
-    lattice.control.scale_component(&scale(&host.id, "a", &signed, 1)).await?;
+    lattice
+        .control
+        .scale_component(&scale(&host.id, "a", &signed, 1))
+        .await?;
     let scaled = lattice.events.named("component_scaled").await?;
     assert_eq!(scaled["public_key"], key.as_str());
     assert_eq!(scaled["claims"]["name"], "five");
@@ -266,7 +386,10 @@ async fn signed_components_run_and_their_claims_are_known() -> Result<()> {
         lattice.control.claims().await?.pop().context("none yet")
     })
     .await?;
-    assert_eq!((claims["sub"].as_str(), claims["name"].as_str()), (key.as_str(), "five"));
+    assert_eq!(
+        (claims["sub"].as_str(), claims["name"].as_str()),
+        (key.as_str(), "five")
+    );
     Ok(())
 }
 
@@ -276,8 +399,14 @@ async fn a_component_of_another_host_is_taken_over_after_a_restart() -> Result<(
     let image = component(lattice.folder.path(), 9)?;
     for _ in 0..2 {
         let host = lattice.host().await?;
-        lattice.control.scale_component(&scale(&host.id, "a", &image, 2)).await?;
-        inventory(&lattice, &host.id, |inventory| inventory.components.len() == 1).await?;
+        lattice
+            .control
+            .scale_component(&scale(&host.id, "a", &image, 2))
+            .await?;
+        inventory(&lattice, &host.id, |inventory| {
+            inventory.components.len() == 1
+        })
+        .await?;
         assert_eq!(ask(&lattice.client, "a").await?, 9);
         host.stop().await?;
         assert!(ask(&lattice.client, "a").await.is_err());

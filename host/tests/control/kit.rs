@@ -43,7 +43,13 @@ impl Lattice {
             .with_auction_timeout(Duration::from_millis(300));
         let events = Events::of(&client).await?;
         let folder = TempDir::new()?;
-        Ok(Self { server, client, control, events, folder })
+        Ok(Self {
+            server,
+            client,
+            control,
+            events,
+            folder,
+        })
     }
 
     /// Settings for a host here; it runs unsigned things, and its built-in provider `probe` is the test's own.
@@ -164,13 +170,19 @@ impl Events {
         task.spawn(async move {
             while let Some(message) = subscriber.next().await {
                 let event = CloudEvent::read(&message.payload).unwrap();
-                assert_eq!(message.subject.rsplit('.').next(), event.ty.rsplit('.').next());
+                assert_eq!(
+                    message.subject.rsplit('.').next(),
+                    event.ty.rsplit('.').next()
+                );
                 if sender.send(event).is_err() {
                     return;
                 }
             }
         });
-        Ok(Self { events, _task: task })
+        Ok(Self {
+            events,
+            _task: task,
+        })
     }
 
     /// The next event that fits; those before it are passed over.
@@ -178,7 +190,12 @@ impl Events {
         let mut passed = Vec::new();
         let found = async {
             loop {
-                let event = self.events.recv().await.context("no more events")?.event()?;
+                let event = self
+                    .events
+                    .recv()
+                    .await
+                    .context("no more events")?
+                    .event()?;
                 if let Some(found) = fits(&event) {
                     return Ok(found);
                 }
@@ -193,7 +210,8 @@ impl Events {
 
     /// The next event of that name; gives its data.
     pub async fn named(&mut self, name: &str) -> Result<Value> {
-        self.next(|event| (event.name() == name).then(|| event.data())).await
+        self.next(|event| (event.name() == name).then(|| event.data()))
+            .await
     }
 }
 
@@ -254,8 +272,14 @@ pub async fn inventory(
 
 /// Whether a process runs; one that has ended but was not waited for does not.
 pub fn runs(pid: u64) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .trim_start()
+            .starts_with('Z')
+    })
 }
 
 pub async fn gone(pid: u64) -> Result<()> {
@@ -264,4 +288,9 @@ pub async fn gone(pid: u64) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The process id that a probe told when it started.
+pub fn pid(started: &Value) -> u64 {
+    started["pid"].as_u64().unwrap()
 }

@@ -1,6 +1,12 @@
 //! A host over a real NATS server: its control interface, its components, its providers.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says by a panic what it did not expect"
+)]
 
 mod components;
+mod garbage;
+mod host_end;
 mod kit;
 mod probe;
 mod requests;

@@ -38,7 +38,10 @@ fn main() {
     if std::env::var_os(MARK).is_none() {
         return;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let error = runtime.block_on(run()).unwrap_err();
     eprintln!("probe: {error:#}");
     exit(1);
@@ -55,13 +58,19 @@ async fn run() -> Result<()> {
     println!("the probe has started");
     std::io::stdout().flush()?;
 
-    let client = NatsSettings::new(&data.lattice_rpc_url).connect("probe").await?;
+    let client = NatsSettings::new(&data.lattice_rpc_url)
+        .connect("probe")
+        .await?;
     let id = data.provider_key.to_string();
     let lattice = &data.lattice_rpc_prefix;
-    let mut messages = client.subscribe(format!("wasmbus.rpc.{lattice}.{id}.>")).await?;
+    let mut messages = client
+        .subscribe(format!("wasmbus.rpc.{lattice}.{id}.>"))
+        .await?;
     client.flush().await?;
     let tell = async |what: Value| -> Result<()> {
-        client.publish(format!("probe.{id}"), serde_json::to_vec(&what)?.into()).await?;
+        client
+            .publish(format!("probe.{id}"), serde_json::to_vec(&what)?.into())
+            .await?;
         client.flush().await?;
         Ok(())
     };
@@ -76,7 +85,11 @@ async fn run() -> Result<()> {
 
     let mut sick = behaviour == "sick";
     while let Some(message) = messages.next().await {
-        let what = message.subject.rsplit_once(&format!(".{id}.")).context("other subject")?.1;
+        let what = message
+            .subject
+            .rsplit_once(&format!(".{id}."))
+            .context("other subject")?
+            .1;
         let answer = match what {
             "health" if behaviour == "mute" => None,
             "health" => Some(json!({"healthy": !sick, "message": "as told"})),
@@ -85,7 +98,9 @@ async fn run() -> Result<()> {
             _ => None,
         };
         if let (Some(answer), Some(reply)) = (&answer, message.reply) {
-            client.publish(reply, serde_json::to_vec(answer)?.into()).await?;
+            client
+                .publish(reply, serde_json::to_vec(answer)?.into())
+                .await?;
         }
         if what == "config.update" {
             let config: Value = serde_json::from_slice(&message.payload)?;

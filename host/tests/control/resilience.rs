@@ -39,7 +39,10 @@ async fn a_restarted_server_is_joined_again() -> Result<()> {
     let mut lattice = Lattice::start().await?;
     let host = lattice.host().await?;
     let image = component(lattice.folder.path(), 3)?;
-    lattice.control.scale_component(&scale(&host.id, "a", &image, 1)).await?;
+    lattice
+        .control
+        .scale_component(&scale(&host.id, "a", &image, 1))
+        .await?;
     let mut told = lattice.probe("kv").await?;
     lattice.start_probe(&host.id, "kv", &[]).await?;
     lattice.events.named("health_check_passed").await?;
@@ -56,8 +59,14 @@ async fn a_restarted_server_is_joined_again() -> Result<()> {
     // The provider hears what it may have missed.
     assert_eq!(told.next("linkdefs.put").await?["body"]["source_id"], "x");
     // And what is new is followed.
-    lattice.control.put_config("c", &[("a".to_owned(), "2".to_owned())].into()).await?;
-    let new = Link { source_id: trellis_lattice::ComponentId::new("y")?, ..link("kv") };
+    lattice
+        .control
+        .put_config("c", &[("a".to_owned(), "2".to_owned())].into())
+        .await?;
+    let new = Link {
+        source_id: trellis_lattice::ComponentId::new("y")?,
+        ..link("kv")
+    };
     lattice.control.put_link(&new).await?;
     while told.next("linkdefs.put").await?["body"]["source_id"] != "y" {}
     host.stop().await
@@ -82,7 +91,10 @@ async fn a_lost_bucket_is_filled_again_with_what_hosts_know() -> Result<()> {
         bucket.get("COMPONENT_x").await?.context("not there")
     });
     let entry: serde_json::Value = serde_json::from_slice(&entry.await?)?;
-    assert_eq!(entry, json!({"url": "", "links": [serde_json::to_value(link("kv"))?]}));
+    assert_eq!(
+        entry,
+        json!({"url": "", "links": [serde_json::to_value(link("kv"))?]})
+    );
     Ok(())
 }
 
@@ -96,7 +108,12 @@ async fn a_host_serves_from_memory_while_its_bucket_is_away() -> Result<()> {
         jetstream.delete_key_value(bucket).await?;
     }
     whole_again(&lattice).await?;
-    let refused = lattice.control.put_link(&link("other")).await.unwrap_err().to_string();
+    let refused = lattice
+        .control
+        .put_link(&link("other"))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("JetStream"), "{refused}");
     whole_again(&lattice).await
 }

@@ -333,9 +333,10 @@ async fn it_goes_on_after_nats_was_away() {
     let before = asked(&lattice).len();
     nats.crash().await;
     nats.resume().await;
-    until("the client is back", async || {
-        client.flush().await.is_ok()
-            && client.connection_state() == async_nats::connection::State::Connected
+    until("the manager is back", async || {
+        try_ask(&client, "list", "", Duration::from_secs(2))
+            .await
+            .is_ok()
     })
     .await;
     // A host that ran all the while is asked for nothing.

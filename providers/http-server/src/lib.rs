@@ -5,7 +5,7 @@
 //! - [`slot`]: where an address's requests go now.
 //! - [`listener`], [`listeners`]: an address's connections; all addresses.
 //! - [`exchange`]: one request and its response, with [`request`], [`reply`] and [`refusal`].
-//! - [`provider`]: links.
+//! - [`provider`] takes the links.
 
 pub mod config;
 pub mod exchange;

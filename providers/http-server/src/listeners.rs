@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -60,16 +60,17 @@ impl Listeners {
     /// [`ListenError`]; what the link had before it keeps.
     pub fn put(&self, target: Target, grace: Duration) -> Result<(), ListenError> {
         let (link, address) = (target.link.clone(), target.settings.address);
+        let target = Arc::new(target);
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.ending.retain(|listener| !listener.is_finished());
         let occupied = match all.by_address.get(&address) {
-            None => Err((Occupied::Gone, target)),
-            Some(listener) => listener.slot.occupy(target),
+            None => Err(Occupied::Gone),
+            Some(listener) => listener.slot.occupy(&target),
         };
         match occupied {
             Ok(()) => {}
-            Err((Occupied::By(link), _)) => return Err(ListenError::Taken { address, link }),
-            Err((Occupied::Gone, target)) => {
+            Err(Occupied::By(link)) => return Err(ListenError::Taken { address, link }),
+            Err(Occupied::Gone) => {
                 if let Some(ending) = all.by_address.remove(&address) {
                     all.ending.push(ending);
                 }

@@ -39,9 +39,9 @@ pub struct Slot {
 
 impl Slot {
     /// A slot with its first link, that waits for a successor for `grace` once the link is deleted.
-    pub fn new(target: Target, grace: Duration) -> Self {
+    pub fn new(target: Arc<Target>, grace: Duration) -> Self {
         Self {
-            state: watch::Sender::new(State::Linked(Arc::new(target))),
+            state: watch::Sender::new(State::Linked(target)),
             grace,
         }
     }
@@ -49,8 +49,8 @@ impl Slot {
     /// Puts a link into the slot, if it is this link's already or free.
     ///
     /// # Errors
-    /// [`Occupied`] by another link; [`Gone`](Occupied::Gone) when the address was given up. The link is handed back.
-    pub fn occupy(&self, target: Target) -> Result<(), (Occupied, Target)> {
+    /// [`Occupied`] by another link; [`Gone`](Occupied::Gone) when the address was given up.
+    pub fn occupy(&self, target: &Arc<Target>) -> Result<(), Occupied> {
         let mut outcome = Ok(());
         self.state.send_if_modified(|state| {
             let occupied = match state {
@@ -62,11 +62,11 @@ impl Slot {
             };
             match occupied {
                 Some(occupied) => {
-                    outcome = Err((occupied, target));
+                    outcome = Err(occupied);
                     false
                 }
                 None => {
-                    *state = State::Linked(Arc::new(target));
+                    *state = State::Linked(target.clone());
                     true
                 }
             }

@@ -4,7 +4,7 @@
 //! - [`subjects`]: what may be published and subscribed to.
 //! - [`connection`]: the lattice's connection, or another one.
 //! - [`delivery`]: messages on their way to a component.
-//! - [`provider`]: links and calls.
+//! - [`provider`] takes the links and answers the calls.
 
 pub mod config;
 pub mod connection;

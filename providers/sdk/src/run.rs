@@ -155,7 +155,6 @@ async fn serve<P: Provider>(
     let options = ServeOptions {
         max_in_flight: MAX_CALLS,
         default_deadline: DEFAULT_DEADLINE,
-        ..ServeOptions::default()
     };
     let serving = lattice
         .rpc()

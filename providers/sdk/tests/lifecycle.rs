@@ -1,4 +1,5 @@
 //! What a host sees of a provider, and a provider of its host, over a real NATS server.
+#![expect(clippy::unwrap_used, reason = "a test that is wrong should fail")]
 
 use std::{
     collections::HashMap,

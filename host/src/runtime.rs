@@ -6,6 +6,7 @@
 //! - `engine`, `ticker`, `cache`: what all actors share.
 //! - `module`, `interface`, `dynamic`: a component's imports and exports.
 //! - `actor`, `gate`, `scope`, `state`, `failure`: one actor, one call, what it may use, how it fails.
+//! - `local`: calls between actors of one host.
 //! - `serve`: the calls that actors answer. `offer`: the interfaces that actors are offered. `http`: for both.
 
 mod actor;
@@ -19,6 +20,7 @@ mod failure;
 mod gate;
 mod http;
 mod interface;
+mod local;
 mod module;
 mod offer;
 mod output;
@@ -38,6 +40,7 @@ pub use actor::{Actor, Counters};
 pub use config::{ActorOptions, Limits, RuntimeConfig};
 pub use describe::{Description, ExportDescription, FunctionDescription};
 pub use error::{LoadError, RuntimeError, StartError};
+pub use local::LocalActors;
 pub use module::Module;
 
 use cache::{Cache, ContentHash};

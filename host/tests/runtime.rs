@@ -1,5 +1,7 @@
 //! Actors as they run in a host, each test with the components that `cargo xtask guests` builds from `actors/`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "runtime/kit.rs"]
 mod kit;
 
@@ -15,6 +17,8 @@ mod keyvalue;
 mod limits;
 #[path = "runtime/load.rs"]
 mod load;
+#[path = "runtime/local.rs"]
+mod local;
 #[path = "runtime/messaging.rs"]
 mod messaging;
 #[path = "runtime/outbound.rs"]

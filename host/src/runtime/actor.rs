@@ -37,7 +37,7 @@ pub struct Actor {
     pub(super) shared: Arc<Shared>,
     gate: Arc<Gate>,
     pub(super) owners: serve::owners::Owners,
-    /// What goes on after a call was answered: bodies being streamed, owners being told of dropped resources.
+    /// Calls, and what goes on after they were answered: bodies being streamed, owners being told of dropped resources.
     tasks: TaskTracker,
     stopped: CancellationToken,
 }
@@ -169,6 +169,11 @@ impl Actor {
     /// Changes what it reads by `wasi:config`, from the next read on.
     pub fn set_config(&self, config: BTreeMap<String, String>) {
         self.shared.config.store(Arc::new(config));
+    }
+
+    /// Whether it would run a call at once.
+    pub fn has_room(&self) -> bool {
+        !self.stopped.is_cancelled() && self.gate.has_room()
     }
 
     /// How many calls run now.
@@ -314,6 +319,8 @@ impl Handler for Actor {
     ) -> BoxFuture<'static, Result<Outgoing, CallError>> {
         Box::pin(async move {
             let shared = self.shared.clone();
+            // Whoever stops the actor waits for its calls.
+            let _running = self.tasks.token();
             shared.counters.calls.fetch_add(1, Relaxed);
             let result = self.answer(call).await;
             if result.is_err() {

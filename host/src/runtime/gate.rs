@@ -84,6 +84,11 @@ impl Gate {
         self.size().limit
     }
 
+    /// Whether a call would run at once.
+    pub(super) fn has_room(&self) -> bool {
+        self.places.available_permits() > 0
+    }
+
     /// How many wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)

@@ -1,5 +1,6 @@
 //! A component, compiled and linked: what its actors' calls are instantiated from.
 
+mod check;
 mod link;
 mod load;
 

@@ -1,10 +1,10 @@
 //! The interfaces that every actor is offered.
 //!
 //! - WASI 0.2: clocks, random numbers, streams, the standard streams; files and sockets that grant nothing.
-//! - [`http`]: `wasi:http/outgoing-handler`, over a link: there is no way out but by a provider.
-//! - [`keyvalue`], [`messaging`]: typed, over links.
-//! - [`config`], [`logging`]: this host's own.
-//! - [`lattice`]: which link later calls go over.
+//! - `http`: `wasi:http/outgoing-handler`, over a link: there is no way out but by a provider.
+//! - `keyvalue`, `messaging`: typed, over links.
+//! - `config`, `logging`: this host's own.
+//! - `lattice`: which link later calls go over.
 
 pub(super) mod config;
 pub(super) mod http;

@@ -1,9 +1,9 @@
 //! The calls that an actor answers.
 //!
-//! - [`http`]: `wrpc:http/incoming-handler` to the actor's `wasi:http/incoming-handler`, with streaming bodies.
-//! - [`messaging`]: `wasmcloud:messaging/handler`.
-//! - [`dynamic`]: every other export, by its types.
-//! - [`owners`]: exports that deal in the actor's own resources, whose instances outlive a call.
+//! - `http`: `wrpc:http/incoming-handler` to the actor's `wasi:http/incoming-handler`, with streaming bodies.
+//! - `messaging`: `wasmcloud:messaging/handler`.
+//! - `dynamic`: every other export, by its types.
+//! - `owners`: exports that deal in the actor's own resources, whose instances outlive a call.
 
 pub(super) mod dynamic;
 pub(super) mod http;

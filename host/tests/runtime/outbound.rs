@@ -36,17 +36,16 @@ impl Handler for Client {
             if path == "/refused" {
                 return Ok(Response::into_result(Err(ErrorCode::ConnectionRefused)));
             }
-            // The body is read while the answer streams: neither side holds it whole.
-            let content = match request.body {
-                Body::Full(bytes) => {
-                    Box::pin(futures::stream::iter([Ok(bytes)])) as trellis_rpc::ByteStream
-                }
-                Body::Stream { content, .. } => content,
-            };
+            // The actor reads no answer before it has sent all of its request.
+            let body = request.body.collect(1 << 20).await?;
+            let chunks: Vec<_> = body
+                .chunks(10_000)
+                .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
+                .collect();
             Ok(Response::into_result(Ok(Response {
                 status: 203,
                 headers: vec![],
-                body: Body::stream(content),
+                body: Body::stream(Box::pin(futures::stream::iter(chunks))),
             })))
         }
         .boxed()

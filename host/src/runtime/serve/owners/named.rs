@@ -44,13 +44,12 @@ pub(super) fn named_owner(
 /// Collects the handles of the actor's own resources.
 fn find_handles(resources: &Resources, ty: &Ty, value: &Value, found: &mut Vec<Bytes>) {
     match (ty, value) {
-        (Ty::Own(name) | Ty::Borrow(name), Value::Resource(handle)) => {
+        (Ty::Own(name) | Ty::Borrow(name), Value::Resource(handle))
             if resources
                 .find(name)
-                .is_some_and(|resource| resource.origin == Origin::Exported)
-            {
-                found.push(handle.clone());
-            }
+                .is_some_and(|resource| resource.origin == Origin::Exported) =>
+        {
+            found.push(handle.clone());
         }
         (Ty::List(element), Value::List(values)) => {
             values

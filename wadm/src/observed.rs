@@ -18,6 +18,8 @@ pub struct Observed {
     pub links: Option<BTreeMap<LinkKey, Link>>,
     /// The configurations that were asked for: what they hold, or `None` when they are not there.
     pub configs: BTreeMap<String, Option<Config>>,
+    /// Why providers could not be started that their hosts list all the same, because they go on trying.
+    pub start_errors: BTreeMap<(HostId, ComponentId), String>,
 }
 
 /// A host and what it runs.
@@ -108,10 +110,14 @@ impl Observed {
                 (provider.id.clone(), known)
             })
             .collect();
+        let providers = &host.providers;
+        self.start_errors
+            .retain(|(host, id), _| *host != inventory.host_id || providers.contains_key(id));
     }
 
     /// Takes an event in; gives what has to be read anew. `source` is the host that it came from.
     pub fn event(&mut self, source: &HostId, event: &Event) -> Option<Stale> {
+        self.start_error(source, event);
         match event {
             Event::HostHeartbeat(inventory) => {
                 self.inventory(inventory);
@@ -192,6 +198,24 @@ impl Observed {
             }
             _ => None,
         }
+    }
+
+    fn start_error(&mut self, source: &HostId, event: &Event) {
+        let (host, provider) = match event {
+            Event::ProviderStartFailed(event) => {
+                let host = event.host_id.as_ref().unwrap_or(source);
+                if self.hosts.contains_key(host) {
+                    let key = (host.clone(), event.provider_id.clone());
+                    self.start_errors.insert(key, event.error.clone());
+                }
+                return;
+            }
+            Event::ProviderStarted(event) => (&event.host_id, &event.provider_id),
+            Event::ProviderStopped(event) => (&event.host_id, &event.provider_id),
+            Event::HealthCheckPassed(event) => (&event.host_id, &event.provider_id),
+            _ => return,
+        };
+        self.start_errors.remove(&(host.clone(), provider.clone()));
     }
 
     fn on_host(&mut self, id: &HostId, change: impl FnOnce(&mut Host)) -> Option<Stale> {

@@ -127,6 +127,7 @@ impl Planner<'_> {
         let observed = self.input.observed;
         let mut unhealthy = None;
         let mut foreign = None;
+        let mut failing = None;
         let (mut starts, mut stops) = (Vec::new(), Vec::new());
         for (id, host) in &observed.hosts {
             let there = host.providers.get(&workload.id);
@@ -150,6 +151,9 @@ impl Planner<'_> {
                     match (wanted.is_some(), ours) {
                         // Somebody else's that does the same is as good.
                         (true, true) if same && current => {
+                            let key = (id.clone(), workload.id.clone());
+                            let error = observed.start_errors.get(&key);
+                            failing = failing.or(error.map(|why| (host, why)));
                             unhealthy =
                                 unhealthy.or(there.unhealthy.as_ref().map(|why| (host, why)));
                         }
@@ -178,6 +182,12 @@ impl Planner<'_> {
             return State::Failed(format!(
                 "another provider, not started by this application, has the id {} on host {host}: stop it there",
                 workload.id
+            ));
+        }
+        if let Some((host, why)) = failing {
+            return State::Failed(format!(
+                "host {} can't start the provider and goes on trying: {why}",
+                host.friendly_name
             ));
         }
         match (hosts, unhealthy) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use trellis_lattice::event::{Event, HealthCheck, ProviderStartFailed};
 use trellis_wadm::{
     command::Command,
     desired::App,
@@ -374,6 +375,35 @@ fn a_link_that_somebody_changed_is_put_right() {
         matches!(done.as_slice(), [Command::PutLink { replace: true, .. }]),
         "{done:?}"
     );
+}
+
+#[test]
+fn a_provider_that_its_host_tries_in_vain_is_no_success() {
+    let mut world = World::new(&[("a", "x")], shop(&spread(1, &[]), ONE_PROVIDER));
+    world.settle();
+    let host = "a".parse().unwrap();
+    let failed = ProviderStartFailed {
+        error: "port 80 is in use".into(),
+        provider_id: "shop-store".parse().unwrap(),
+        provider_ref: None,
+        host_id: None,
+    };
+    let observed = &mut world.model.observed;
+    observed.event(&host, &Event::ProviderStartFailed(failed));
+    assert_eq!(
+        world.states()[2],
+        State::Failed(
+            "host a can't start the provider and goes on trying: port 80 is in use".into()
+        )
+    );
+    let passed = HealthCheck {
+        host_id: host.clone(),
+        provider_id: "shop-store".parse().unwrap(),
+        message: None,
+    };
+    let observed = &mut world.model.observed;
+    observed.event(&host, &Event::HealthCheckPassed(passed));
+    assert_eq!(world.states()[2], State::Deployed);
 }
 
 /// Something that happens to a lattice.

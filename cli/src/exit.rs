@@ -10,9 +10,11 @@
 
 use std::{error::Error as StdError, fmt::Write as _, process::ExitCode};
 
+use trellis_host::HostError;
 use trellis_lattice::{client::ControlError, connect::ConnectError};
 
 use trellis_rpc::CallError;
+use trellis_wadm::WadmError;
 
 use crate::session::ANY_HOST;
 
@@ -93,7 +95,15 @@ fn code_of(cause: &(dyn StdError + 'static)) -> Option<u8> {
         Some(CallError::DeadlineExceeded { .. }) => return Some(4),
         _ => {}
     }
-    match cause.downcast_ref::<ConnectError>() {
+    // Roles pass it on in words of their own, which say the same.
+    let connect = match (
+        cause.downcast_ref::<HostError>(),
+        cause.downcast_ref::<WadmError>(),
+    ) {
+        (Some(HostError::Connect(error)), _) | (_, Some(WadmError::Connect(error))) => Some(error),
+        _ => cause.downcast_ref::<ConnectError>(),
+    };
+    match connect {
         Some(ConnectError::Unreachable { .. }) => Some(4),
         Some(ConnectError::Url { .. } | ConnectError::JwtWithoutSeed) => Some(2),
         _ => None,

@@ -2,16 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::oneshot;
 use trellis_host::{HostConfig, runtime::Limits};
 use trellis_lattice::claims::HostKey;
 
 use crate::{config::pair, ending, provider, session::Options};
-
-/// How long a host may take to join.
-const JOIN_TIME: Duration = Duration::from_secs(60);
 
 /// A host to run.
 #[derive(Args, Debug)]
@@ -111,26 +107,8 @@ impl Host {
         };
         config.issuers = self.issuers;
         config.allow_unsigned = self.allow_unsigned;
-        if self.allow_unsigned {
-            tracing::warn!(
-                "development mode: this host runs unsigned components and providers too"
-            );
-        } else if config.issuers.is_empty() {
-            tracing::warn!(
-                "this host trusts no issuer, so it runs no component: name one with --issuer"
-            );
-        }
-        let (ready, joined) = oneshot::channel();
-        let shutdown = ending::on_signal()?;
-        let running = trellis_host::run(config, ready, shutdown.clone());
-        tokio::pin!(running);
-        tokio::select! {
-            outcome = &mut running => return Ok(outcome?),
-            joined = tokio::time::timeout(JOIN_TIME, joined) => {
-                let host = joined.context("the host did not join within a minute")??;
-                tracing::info!(%host, lattice = %options.lattice, "ready");
-            }
-        }
-        Ok(running.await?)
+        // Whoever starts it learns by its log that it is ready.
+        let (ready, _) = oneshot::channel();
+        Ok(trellis_host::run(config, ready, ending::on_signal()?).await?)
     }
 }

@@ -126,6 +126,14 @@ impl Up {
     ) -> anyhow::Result<()> {
         let mut options = options.clone();
         if options.nats_url.is_none() {
+            // In a lattice of our own nobody serves these yet.
+            for app in apps {
+                for endpoint in answer::endpoints(&app.manifest) {
+                    endpoint
+                        .is_free()
+                        .with_context(|| format!("application {}", app.name()))?;
+                }
+            }
             let how = NatsOptions {
                 program: nats::find(self.nats_server.as_deref())?,
                 port: nats::choose_port(self.nats_port)?,

@@ -1,6 +1,6 @@
 //! Where an application answers over HTTP, and whether it does.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io::ErrorKind, net::TcpListener, time::Duration};
 
 use anyhow::Context as _;
 use http_body_util::Empty;
@@ -32,6 +32,21 @@ impl Endpoint {
     /// The URL.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
+    }
+
+    /// Checks that nobody listens there yet: an answer would be somebody else's.
+    ///
+    /// # Errors
+    /// Somebody does.
+    pub fn is_free(&self) -> anyhow::Result<()> {
+        match TcpListener::bind(&self.address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => Err(anyhow::anyhow!(
+                "address {} is in use: stop what listens there, or change `address` in the manifest",
+                self.address
+            )),
+            // What else is wrong with it the server will say.
+            _ => Ok(()),
+        }
     }
 
     /// Waits until something answers there that isn't an error of the way; its status.
@@ -187,6 +202,19 @@ spec:
             trellis_wadm::manifest::parse(&MANIFEST.replace("package: http", "package: other"))
                 .unwrap();
         assert_eq!(endpoints(&none), []);
+    }
+
+    #[test]
+    fn an_address_in_use_is_told() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let endpoint = Endpoint {
+            address: address.clone(),
+        };
+        let error = endpoint.is_free().unwrap_err().to_string();
+        assert!(error.contains(&address), "{error}");
+        drop(taken);
+        endpoint.is_free().unwrap();
     }
 
     #[tokio::test]

@@ -25,6 +25,8 @@ fn no_nats_is_told_with_a_remedy() {
         "scale a 1",
         "start provider a builtin:http-server",
         "stop host h",
+        "host",
+        "wadm",
     ] {
         let arguments: Vec<&str> = line.split(' ').chain(["--nats-url", &url]).collect();
         let said = folder.fail(4, &arguments);

@@ -25,12 +25,11 @@ pub async fn measure() -> Result<Report> {
     let directory = TempDir::new()?;
     let at = port::free()?;
     let example = fs::read_to_string(actors::project().join("examples/http-counter/app.yaml"))?;
-    let image = actors::project().join("target/actors/http_counter.wasm");
-    let manifest = replace_line(
-        &example,
-        "image: file://",
-        &format!("file://{}", image.display()),
-    );
+    fs::write(
+        directory.path().join("counter.wasm"),
+        actors::built("http_counter")?,
+    )?;
+    let manifest = replace_line(&example, "image: file://", "file://./counter.wasm");
     let manifest = replace_line(&manifest, "address: ", &format!("127.0.0.1:{at}"));
     fs::write(directory.path().join("app.yaml"), manifest)?;
 

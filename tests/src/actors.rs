@@ -17,18 +17,19 @@ pub fn project() -> PathBuf {
     tests.parent().unwrap_or(tests).to_owned()
 }
 
-/// The bytes of a built actor, by its file's name without `.wasm`, for example `http_hello`.
+/// The bytes of a built actor without claims, by its file's name without `.wasm`, for example `http_hello`.
 ///
 /// # Errors
 /// It is not built.
 pub fn built(name: &str) -> Result<Vec<u8>> {
     let path = project().join(format!("target/actors/{name}.wasm"));
-    fs::read(&path).with_context(|| {
+    let bytes = fs::read(&path).with_context(|| {
         format!(
             "{} is not there: run `cargo xtask guests` first",
             path.display()
         )
-    })
+    })?;
+    without_claims(&bytes).with_context(|| path.display().to_string())
 }
 
 /// The `trellis` program of the same build.
@@ -70,4 +71,34 @@ pub fn signed(name: &str, issuer: &AccountKey, directory: &Path) -> Result<Strin
         fs::write(&path, bytes)?;
     }
     Ok(format!("file://{}", path.display()))
+}
+
+/// A component without the custom section that `trellis sign` writes: as `cargo xtask up` may have left it, it is
+/// signed by somebody's development key.
+fn without_claims(signed: &[u8]) -> Result<Vec<u8>> {
+    let (header, mut rest) = signed.split_at_checked(8).context("no header")?;
+    let mut bytes = header.to_vec();
+    while let Some((&id, after_id)) = rest.split_first() {
+        let digits = after_id
+            .iter()
+            .position(|byte| byte & 0x80 == 0)
+            .context("no length")?
+            + 1;
+        let length = after_id[..digits]
+            .iter()
+            .rev()
+            .fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));
+        let (section, next) = rest
+            .split_at_checked(1 + digits + length)
+            .context("cut off")?;
+        let content = &section[1 + digits..];
+        if id != 0 || !content.starts_with(b"\x0dwasmcloud_jwt") {
+            bytes.extend_from_slice(section);
+        }
+        rest = next;
+    }
+    anyhow::ensure!(
+        bytes.len() < signed.len() || !signed.windows(13).any(|w| w == b"wasmcloud_jwt")
+    );
+    Ok(bytes)
 }

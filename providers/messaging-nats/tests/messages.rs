@@ -267,7 +267,8 @@ async fn a_replaced_link_loses_no_message_and_a_deleted_one_ends() -> Result<()>
     ensure!(by_one > 0 && by_two > 0, "{by_one} and {by_two}");
     host.delete("msg", &link("one", "a")).await?;
     until("nobody listens any more", || async {
-        let asked = client.request("a", "".into()).await;
+        let question = async_nats::Request::new().timeout(Some(Duration::from_millis(200)));
+        let asked = client.send_request("a", question).await;
         ensure!(
             asked.is_err_and(|error| error.kind() == async_nats::RequestErrorKind::NoResponders)
         );

@@ -6,9 +6,10 @@ use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use tokio::{
-    sync::watch,
-    task::{AbortHandle, JoinSet},
+    sync::{oneshot, watch},
+    task::JoinSet,
 };
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use trellis_lattice::{
     HostId, LinkKey, ResolvedLink,
     config::Config,
@@ -28,6 +29,8 @@ use crate::{
 
 /// How long the provider may think about its health. The host's own patience is a little longer.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the first links may take before the provider goes on without them, and one link when it ends.
+const LINKS_PATIENCE: Duration = Duration::from_secs(3);
 /// How much of a health message is sent.
 const MAX_HEALTH_MESSAGE: usize = 1024;
 
@@ -80,7 +83,10 @@ impl Subscriptions {
 /// The tasks that listen to the host. Dropping it ends them.
 pub(crate) struct Control {
     tasks: JoinSet<Ended>,
-    links: AbortHandle,
+    links: AbortOnDropHandle<Ended>,
+    no_more_links: CancellationToken,
+    links_ready: oneshot::Receiver<()>,
+    answer: Option<oneshot::Sender<()>>,
 }
 
 /// Why a task ended.
@@ -89,63 +95,131 @@ enum Ended {
     Shutdown,
     /// NATS ended the subscription: the connection was closed for good.
     Subscription,
+    /// The provider is ending.
+    NoMoreLinks,
 }
 
 impl Control {
+    /// Begins to listen, and takes the links that are there already.
     pub(crate) fn start<P: Provider>(
         lattice: &Lattice,
         provider: Arc<P>,
         links: Links<P>,
+        first_links: Vec<ResolvedLink>,
         subscriptions: Subscriptions,
         own_secrets: Secrets,
     ) -> Self {
-        let mut tasks = JoinSet::new();
-        let client = lattice.nats().clone();
+        let (ready, links_ready) = oneshot::channel();
+        let no_more_links = CancellationToken::new();
         let failures = links.failures();
-        tasks.spawn(answer_health(
-            client.clone(),
-            provider.clone(),
-            failures,
-            subscriptions.health,
-        ));
-        tasks.spawn(follow_config(provider, own_secrets, subscriptions.config));
-        tasks.spawn(await_shutdown(
-            client,
-            lattice.host_id().clone(),
-            subscriptions.shutdown,
-        ));
         let messages = match subscriptions.links_with_secrets {
             Some(more) => futures::stream::select(subscriptions.links, more).left_stream(),
             None => subscriptions.links.right_stream(),
         };
-        let links = tasks.spawn(follow_links(links, messages));
-        Self { tasks, links }
+        let following = follow_links(links, first_links, ready, messages, no_more_links.clone());
+        let links = AbortOnDropHandle::new(tokio::spawn(following));
+        let mut tasks = JoinSet::new();
+        let client = lattice.nats().clone();
+        tasks.spawn(follow_config(
+            provider.clone(),
+            own_secrets,
+            subscriptions.config,
+        ));
+        tasks.spawn(await_shutdown(
+            client.clone(),
+            lattice.host_id().clone(),
+            subscriptions.shutdown,
+        ));
+        // Not before the provider is ready: a host takes the first answer as the sign that it works.
+        let (answer, answers) = oneshot::channel();
+        tasks.spawn(async move {
+            // An error means that it is ending before it was ready.
+            let _ = answers.await;
+            answer_health(client, provider, failures, subscriptions.health).await
+        });
+        Self {
+            tasks,
+            links,
+            no_more_links,
+            links_ready,
+            answer: Some(answer),
+        }
+    }
+
+    /// Waits until the first links were taken, or have had their time.
+    ///
+    /// # Errors
+    /// As [`Control::ended`].
+    pub(crate) async fn links_ready(&mut self) -> Result<(), Option<RunError>> {
+        tokio::select! {
+            ready = tokio::time::timeout(LINKS_PATIENCE, &mut self.links_ready) => {
+                if ready.is_err() {
+                    tracing::warn!("the first links take long, going on without them");
+                }
+                Ok(())
+            }
+            outcome = next_end(&mut self.tasks, &mut self.links) => Err(outcome.err()),
+        }
+    }
+
+    /// Answers health requests from now on, those that have come meanwhile too.
+    pub(crate) fn answer_health(&mut self) {
+        // The task that waits for it ends with this value only.
+        self.answer.take().map(|answer| answer.send(()).ok());
     }
 
     /// Waits until the host asks for the end (that is no error) or something fails.
     pub(crate) async fn ended(&mut self) -> Result<(), RunError> {
-        match self.tasks.join_next().await {
-            Some(Ok(Ended::Shutdown)) => Ok(()),
-            Some(Ok(Ended::Subscription)) | None => {
-                Err(RunError::Nats("the connection was closed".to_owned()))
-            }
-            Some(Err(error)) => Err(RunError::Panicked(error.to_string())),
-        }
+        next_end(&mut self.tasks, &mut self.links).await
     }
 
-    /// Takes no more links.
-    pub(crate) fn stop_links(&self) {
-        self.links.abort();
+    /// Takes no more links. One that is being taken is finished, so that the provider knows what it has.
+    pub(crate) async fn end_links(&mut self) {
+        self.no_more_links.cancel();
+        if !self.links.is_finished()
+            && tokio::time::timeout(LINKS_PATIENCE, &mut self.links)
+                .await
+                .is_err()
+        {
+            self.links.abort();
+        }
+    }
+}
+
+async fn next_end(
+    tasks: &mut JoinSet<Ended>,
+    links: &mut AbortOnDropHandle<Ended>,
+) -> Result<(), RunError> {
+    let ended = tokio::select! {
+        Some(ended) = tasks.join_next() => ended,
+        ended = links => ended,
+    };
+    match ended {
+        Ok(Ended::Shutdown) => Ok(()),
+        Ok(Ended::Subscription | Ended::NoMoreLinks) => {
+            Err(RunError::Nats("the connection was closed".to_owned()))
+        }
+        Err(error) => Err(RunError::Panicked(error.to_string())),
     }
 }
 
 async fn follow_links<P: Provider>(
     mut links: Links<P>,
+    first_links: Vec<ResolvedLink>,
+    ready: oneshot::Sender<()>,
     mut messages: impl Stream<Item = Message> + Unpin,
+    no_more: CancellationToken,
 ) -> Ended {
+    for link in first_links {
+        links.put(link).await;
+    }
+    // Nobody waits any more when it took too long.
+    let _ = ready.send(());
     loop {
         let retry = links.next_retry();
         tokio::select! {
+            biased;
+            () = no_more.cancelled() => return Ended::NoMoreLinks,
             message = messages.next() => match message {
                 Some(message) => follow_link(&mut links, &message).await,
                 None => return Ended::Subscription,

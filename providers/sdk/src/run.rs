@@ -102,26 +102,22 @@ pub async fn run_with_host_data<P: Provider>(
 
     let provider = P::start(config, lattice.clone()).await;
     let provider = Arc::new(provider.map_err(|error| RunError::Start(error.to_string()))?);
-    let mut links = Links::new(provider.clone(), data.provider_key.clone(), keys);
-    for link in &data.link_definitions {
-        links.put(link.clone()).await;
-    }
-    let serving = serve(&provider, &lattice).await?;
-
+    let links = Links::new(provider.clone(), data.provider_key.clone(), keys);
     let mut control = Control::start(
         &lattice,
         provider.clone(),
         links,
+        data.link_definitions,
         subscriptions,
         own_secrets,
     );
-    tracing::info!(provider = %data.provider_key, name = P::NAME, lattice = %lattice.name(), "ready");
+    let mut serving = None;
     let outcome = tokio::select! {
         () = stop.cancelled() => Ok(()),
-        outcome = control.ended() => outcome,
+        outcome = work(&mut control, &provider, &lattice, &mut serving) => outcome,
     };
-    // No link is taken from now on; health is still answered.
-    control.stop_links();
+    // Health is still answered.
+    control.end_links().await;
     let drained = drain(&*provider, serving).await;
     // What was answered last, the shutdown's reply among it, is still to go out.
     if tokio::time::timeout(Duration::from_secs(1), lattice.nats().flush())
@@ -131,6 +127,22 @@ pub async fn run_with_host_data<P: Provider>(
         tracing::warn!("NATS doesn't take the last messages");
     }
     outcome.and(drained)
+}
+
+/// Answers calls once the first links are there, until the host asks for the end or something fails.
+async fn work<P: Provider>(
+    control: &mut Control,
+    provider: &Arc<P>,
+    lattice: &Lattice,
+    serving: &mut Option<Serving>,
+) -> Result<(), RunError> {
+    if let Err(ended) = control.links_ready().await {
+        return ended.map_or(Ok(()), Err);
+    }
+    *serving = serve(provider, lattice).await?;
+    control.answer_health();
+    tracing::info!(provider = %lattice.provider_id(), name = P::NAME, lattice = %lattice.name(), "ready");
+    control.ended().await
 }
 
 /// The provider's own secrets, which 1.x puts into the host data as they are.

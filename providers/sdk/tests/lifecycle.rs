@@ -258,6 +258,35 @@ async fn garbage_is_ignored_and_only_the_own_host_ends_the_provider() -> Result<
 }
 
 #[tokio::test]
+async fn a_link_with_secrets_comes_by_the_provider_s_own_key() -> Result<()> {
+    let server = NatsServer::without_jetstream().await?;
+    let host = Host::on(&server).await?;
+    let mut told = listen("secrets");
+    let (host_key, provider_key) = (nkeys::XKey::new(), nkeys::XKey::new());
+    let mut data = host.data("secrets", &[], Vec::new())?;
+    data.host_xkey_public_key = host_key.public_key();
+    data.provider_xkey_private_key = provider_key.seed()?;
+    let running = Running::start::<Recorder>(&host, data).await?;
+    let mut link = calls("secrets", "safe", &[("colour", "white")]).link();
+    let secrets = br#"{"colour":{"kind":"String","value":"a secret one"}}"#;
+    link.source_secrets = Some(serde_json::json!(host_key.seal(secrets, &provider_key)?));
+    host.put(&provider_key.public_key(), &link).await?;
+    assert_eq!(next(&mut told).await?, "put safe a secret one");
+    // Sealed by somebody else: refused, and what is wrong is told without the secret.
+    link.source_secrets = Some(serde_json::json!(
+        nkeys::XKey::new().seal(secrets, &provider_key)?
+    ));
+    host.put(&provider_key.public_key(), &link).await?;
+    let message = host.until_healthy("secrets", false).await?;
+    assert!(
+        message.contains("can't be opened") && !message.contains("a secret one"),
+        "{message}"
+    );
+    running.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn links_are_still_taken_after_nats_was_restarted() -> Result<()> {
     let mut server = NatsServer::without_jetstream().await?;
     let host = Host::on(&server).await?;

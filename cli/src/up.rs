@@ -52,6 +52,7 @@ pub struct Up {
     /// Also trust what this account (A…) signed; repeatable. The development key is trusted anyway.
     #[arg(
         long = "issuer",
+        visible_alias = "trusted-issuer",
         env = "TRELLIS_ISSUERS",
         value_delimiter = ',',
         value_name = "KEY"
@@ -140,7 +141,7 @@ impl Up {
                 data: state.folder("nats")?,
                 log: state.folder("logs")?.join("nats-server.log"),
             };
-            let server = lattice.nats.insert(NatsServer::start(&how).await?);
+            let server = lattice.nats.insert(NatsServer::start(how).await?);
             options.nats_url = Some(server.url().to_owned());
             progress.step(
                 "nats-server",
@@ -174,7 +175,7 @@ impl Up {
         let deploying = deploy_all(AppClient::new(&session), apps, self.wait, progress);
         let urls = tokio::select! {
             urls = deploying => urls?,
-            ended = lattice.services.ended() => return Err(ended),
+            ended = lattice.ended(progress) => return Err(ended),
         };
         let ready = Ready {
             lattice: options.lattice.to_string(),
@@ -186,7 +187,7 @@ impl Up {
             seconds: progress.seconds(),
         };
         ready.print(options.output)?;
-        lattice.ended().await
+        Err(lattice.ended(progress).await)
     }
 }
 
@@ -198,18 +199,24 @@ struct Lattice {
 }
 
 impl Lattice {
-    /// Waits until a part ends by itself, which none should.
-    async fn ended(&mut self) -> anyhow::Result<()> {
-        match &mut self.nats {
-            None => Err(self.services.ended().await),
-            Some(nats) => tokio::select! {
-                error = self.services.ended() => Err(error),
-                status = nats.ended() => {
-                    let status = status.context("nats-server")?;
-                    let said = nats.last_lines().await;
-                    Err(anyhow::anyhow!("nats-server ended ({status}): {said}"))
-                }
-            },
+    /// Looks after what was started until a part ends that can't be started again; why. NATS can.
+    async fn ended(&mut self, progress: &Progress) -> anyhow::Error {
+        loop {
+            let Some(nats) = &mut self.nats else {
+                return self.services.ended().await;
+            };
+            let ended = tokio::select! {
+                error = self.services.ended() => return error,
+                ended = nats.ended() => ended,
+            };
+            match ended {
+                Ok(why) => progress.step("nats-server", format_args!("{why}; it is started again")),
+                Err(error) => return error,
+            }
+            if let Err(error) = nats.restart().await {
+                return error;
+            }
+            progress.step("nats-server", format_args!("at {} again", nats.url()));
         }
     }
 

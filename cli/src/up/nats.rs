@@ -5,7 +5,7 @@ use std::{
     io::Write as _,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,6 +32,10 @@ const DEFAULT_PORT: u16 = 4222;
 const START_TIME: Duration = Duration::from_secs(30);
 /// How long it may take to end.
 const STOP_TIME: Duration = Duration::from_secs(5);
+/// One that ends sooner will hardly live longer the next time.
+const SHORT_LIFE: Duration = Duration::from_secs(5);
+/// How many such in a row are enough.
+const MAX_SHORT_LIVES: u32 = 3;
 /// How many of its last lines an error shows.
 const SHOWN_LINES: usize = 5;
 /// Longer lines of its log are cut.
@@ -54,6 +58,9 @@ pub struct NatsOptions {
 
 /// A running server.
 pub struct NatsServer {
+    options: NatsOptions,
+    begun: Instant,
+    short_lives: u32,
     child: Child,
     settings: NatsSettings,
     version: String,
@@ -113,13 +120,13 @@ impl NatsServer {
     ///
     /// # Errors
     /// It doesn't start, or doesn't answer in time.
-    pub async fn start(options: &NatsOptions) -> anyhow::Result<Self> {
+    pub async fn start(options: NatsOptions) -> anyhow::Result<Self> {
         let NatsOptions {
             program,
             port,
             data,
             log,
-        } = options;
+        } = &options;
         // What answers on the port must be this server and no other one.
         let name = format!("trellis-up-{}-{port}", std::process::id());
         let mut command = Command::new(program);
@@ -144,11 +151,14 @@ impl NatsServer {
             reader.spawn(log_lines(stderr, file, lines.clone()));
         }
         let mut server = Self {
+            begun: Instant::now(),
+            short_lives: 0,
             child,
             settings: NatsSettings::new(format!("nats://127.0.0.1:{port}")),
             version: String::new(),
             lines,
             reader,
+            options,
         };
         server.answers(&name).await?;
         Ok(server)
@@ -192,12 +202,36 @@ impl NatsServer {
         &self.version
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it ends by itself, which it shouldn't; why.
     ///
     /// # Errors
     /// The system doesn't say.
-    pub async fn ended(&mut self) -> std::io::Result<ExitStatus> {
-        self.child.wait().await
+    pub async fn ended(&mut self) -> anyhow::Result<String> {
+        let status = self.child.wait().await.context("nats-server")?;
+        let said = self.last_lines().await;
+        Ok(format!("nats-server ended ({status}): {said}"))
+    }
+
+    /// Starts it again, with the same port and data, after it has ended.
+    ///
+    /// # Errors
+    /// It ended soon several times in a row, or doesn't answer.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        let short_lives = if self.begun.elapsed() < SHORT_LIFE {
+            self.short_lives + 1
+        } else {
+            0
+        };
+        if short_lives == MAX_SHORT_LIVES {
+            bail!(
+                "nats-server ends again and again; its log is {}",
+                self.options.log.display()
+            );
+        }
+        // Unless it answers, the one that has ended stays in its place.
+        *self = Self::start(self.options.clone()).await?;
+        self.short_lives = short_lives;
+        Ok(())
     }
 
     /// Ends it; at once when it doesn't end in time.
@@ -215,7 +249,7 @@ impl NatsServer {
     }
 
     /// What it said last, when it is worth showing.
-    pub async fn last_lines(&mut self) -> String {
+    async fn last_lines(&mut self) -> String {
         // When it has ended, all it said is there in a moment.
         let _ = timeout(Duration::from_millis(500), self.reader.join_next()).await;
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::{fs, net::TcpListener, time::Duration};
 use nix::sys::signal::Signal;
 use trellis_tests::{
     nats, port,
-    process::{Process, alive, children_of},
+    process::{Process, alive, children_of, signal_to},
     wait::until,
 };
 
@@ -161,6 +161,19 @@ async fn a_lattice_is_found_while_it_is_up_and_leaves_nothing() {
     folder.fail(3, &["app", "status", "none"]);
     folder.fail(3, &["get", "inventory", "Nobody"]);
     folder.fail(3, &["call", "nobody", "a.b"]);
+
+    // NATS crashes: it is started again, and what was put is still there.
+    let server = children_of(lattice.id(), "nats-server").unwrap()[0];
+    signal_to(server, Signal::SIGKILL).unwrap();
+    let back = until("the lattice answers again", || async {
+        let links = folder.trellis(&["get", "links", "--output", "json", "--timeout", "1s"]);
+        anyhow::ensure!(links.status.success(), "{}", err(&links));
+        Ok(out(&links))
+    });
+    let links = back
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", lattice.output()));
+    assert!(links.contains("kv2"), "{links}");
 
     // A second one in the same folder says who is there.
     let second = command(&folder, &up(port::free().unwrap()))

@@ -1,6 +1,8 @@
 //! The compilation engine: pooled instances, copy-on-write memory images, interruption.
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+};
 
 use super::{RuntimeConfig, error::RuntimeError};
 
@@ -18,6 +20,8 @@ const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLE_ELEMENTS: usize = 100_000;
 /// Memory that an instance leaves behind in its slot, to be wiped rather than given back: saves page faults.
 const KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// The same of its memory: only pages that it wrote to are wiped, where the kernel can tell which they are.
+const KEEP_MEMORY_BYTES: usize = 1 << 20;
 
 /// An engine, and how many instances it holds at once.
 pub(super) struct Pool {
@@ -104,7 +108,8 @@ fn pooled(settings: &RuntimeConfig, calls: u32) -> Config {
         .max_tables_per_component(64)
         .max_tables_per_module(4)
         .table_elements(TABLE_ELEMENTS)
-        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto)
+        .linear_memory_keep_resident(KEEP_MEMORY_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
         .async_stack_keep_resident(KEEP_RESIDENT_BYTES);
     let mut config = common();

@@ -12,6 +12,7 @@ use std::{error::Error as StdError, fmt::Write as _, process::ExitCode};
 
 use trellis_host::HostError;
 use trellis_lattice::{client::ControlError, connect::ConnectError};
+use trellis_provider::RunError;
 
 use trellis_rpc::CallError;
 use trellis_wadm::WadmError;
@@ -83,6 +84,9 @@ fn code_of(cause: &(dyn StdError + 'static)) -> Option<u8> {
     }
     if cause.is::<NoAnswer>() {
         return Some(4);
+    }
+    if let Some(error) = cause.downcast_ref::<RunError>() {
+        return Some(error.exit_code());
     }
     match cause.downcast_ref::<ControlError>() {
         Some(ControlError::NoResponder { what, .. }) if what == ANY_HOST => return Some(4),

@@ -45,8 +45,9 @@ struct Outbound;
 impl Handler for Outbound {
     fn handle(request: Request) -> Response {
         match request.path() {
-            "/fetch" => fetch(&request)
-                .unwrap_or_else(|error| Response::text(502, format!("{error:?}\n"))),
+            "/fetch" => {
+                fetch(&request).unwrap_or_else(|error| Response::text(502, format!("{error:?}\n")))
+            }
             "/greet" => greet(&request),
             path => Response::text(404, format!("no deed at {path}\n")),
         }

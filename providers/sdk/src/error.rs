@@ -41,14 +41,13 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// The process's exit code: 2 for input that has to be changed (host data, configuration), 69 (`EX_UNAVAILABLE`)
-    /// when NATS can't be reached, 3 for a shutdown that cut work off, 1 for everything else.
+    /// The process's exit code, as of every `trellis` command: 2 for input that has to be changed (host data,
+    /// configuration), 4 when NATS can't be reached, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NoHostData(_) | Self::HostData(_) | Self::Secrets(_) | Self::Config(_) => 2,
-            Self::Connect(_) | Self::Nats(_) => 69,
-            Self::NotDrained(_) => 3,
-            Self::Start(_) | Self::Panicked(_) => 1,
+            Self::Connect(_) | Self::Nats(_) => 4,
+            Self::Start(_) | Self::Panicked(_) | Self::NotDrained(_) => 1,
         }
     }
 }

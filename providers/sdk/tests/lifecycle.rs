@@ -339,7 +339,7 @@ async fn what_keeps_a_provider_from_starting_is_told_with_its_exit_code() -> Res
         .await
         .err()
         .context("it runs")?;
-    assert_eq!(error.downcast::<RunError>()?.exit_code(), 69);
+    assert_eq!(error.downcast::<RunError>()?.exit_code(), 4);
     Ok(())
 }
 

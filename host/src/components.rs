@@ -247,6 +247,8 @@ impl Running {
     /// Takes no more calls, waits for those that run, and ends.
     async fn end(self, host: &Host) {
         self.describing.cancel();
+        host.locals.remove(&self.actor);
+        let started = std::time::Instant::now();
         let grace = host.config.drain_timeout;
         if tokio::time::timeout(grace, self.serving.drain())
             .await
@@ -255,7 +257,10 @@ impl Running {
             let id = &self.wanted.id;
             tracing::warn!(component = %id, in_flight = self.actor.in_flight(), "calls were cut off: they took too long");
         }
-        self.actor.stop(std::time::Duration::ZERO).await;
+        // Calls of components on this host did not come over NATS.
+        self.actor
+            .stop(grace.saturating_sub(started.elapsed()))
+            .await;
     }
 }
 
@@ -282,6 +287,7 @@ async fn start(host: &Arc<Host>, wanted: Wanted) -> Result<Running, ComponentErr
         .map_err(ComponentError::Serve)?;
     // Who hears that it runs may call it.
     round_trip(&host.calls).await?;
+    host.locals.add(&actor);
     let describing = CancellationToken::new();
     host.spawn(crate::control::answer_describe(
         host.clone(),

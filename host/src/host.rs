@@ -24,7 +24,7 @@ use crate::{
     links::LinkTable,
     order::Order,
     providers::{Providers, Spawner},
-    runtime::Runtime,
+    runtime::{LocalActors, Runtime},
     store::{Edit, Store, View},
 };
 
@@ -51,6 +51,8 @@ pub(crate) struct Host {
     pub(crate) view: Arc<View>,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) links: Arc<LinkTable>,
+    /// The components that run here, for calls from others that do.
+    pub(crate) locals: Arc<LocalActors>,
     pub(crate) components: Components,
     pub(crate) providers: Providers,
     pub(crate) spawner: Spawner,

@@ -5,23 +5,23 @@ use std::sync::Arc;
 use trellis_lattice::ComponentId;
 use trellis_rpc::{Route, nats::NatsRpc};
 
-use crate::links::Routes;
+use crate::{links::Routes, runtime::LocalActors};
 
-/// Chooses the route to a target. Everything goes over NATS; the routes within the process and over Unix sockets
-/// are chosen here too, once there are such.
+/// Chooses the route to a target: in process to a component of this host, over NATS to everything else.
 #[derive(Debug)]
 pub(crate) struct HostRoutes {
+    locals: Arc<LocalActors>,
     rpc: NatsRpc,
 }
 
 impl HostRoutes {
-    pub(crate) fn new(rpc: NatsRpc) -> Self {
-        Self { rpc }
+    pub(crate) fn new(locals: Arc<LocalActors>, rpc: NatsRpc) -> Self {
+        Self { locals, rpc }
     }
 }
 
 impl Routes for HostRoutes {
     fn route(&self, target: &ComponentId) -> Arc<dyn Route> {
-        self.rpc.route(target)
+        self.locals.route(target, self.rpc.route(target))
     }
 }

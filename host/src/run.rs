@@ -28,7 +28,7 @@ use crate::{
     providers::{Providers, Spawner},
     round_trip::round_trip,
     routes::HostRoutes,
-    runtime::{Runtime, RuntimeConfig},
+    runtime::{LocalActors, Runtime, RuntimeConfig},
     store::{self, Bucket, Store, StoreError, View},
 };
 
@@ -93,10 +93,15 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
     })?;
 
     let rpc = NatsRpc::new(calls.clone(), config.lattice.clone());
+    let locals = Arc::new(LocalActors::default());
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Arc::new(Host {
         events: Events::new(client.clone(), subjects.clone(), identity.id.clone()),
-        links: Arc::new(LinkTable::new(Arc::new(HostRoutes::new(rpc.clone())))),
+        links: Arc::new(LinkTable::new(Arc::new(HostRoutes::new(
+            locals.clone(),
+            rpc.clone(),
+        )))),
+        locals,
         config: Arc::new(config),
         identity,
         policy: Arc::new(policy),

@@ -51,7 +51,7 @@ pub struct Limits {
     pub stream_deadline: Duration,
     /// How many calls may wait while [`ActorOptions::max_instances`] run; one more is refused at once.
     pub queue: usize,
-    /// How many instances that hold resources for callers may live at once, and how many resources each may hold.
+    /// How many instances may live at once that hold resources of the actor's own for callers: one for each caller.
     pub resource_owners: usize,
     /// How long resources that nobody uses are held for a caller.
     pub resource_idle: Duration,

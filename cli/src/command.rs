@@ -12,7 +12,6 @@ use crate::{
 #[command(
     name = "trellis",
     version,
-    propagate_version = true,
     after_help = format!("Example:\n  trellis up --app app.yaml\n\n{}", exit::CODES),
 )]
 pub struct Cli {

@@ -47,7 +47,7 @@ pub struct Sign {
     #[arg(long)]
     name: Option<String>,
     /// The version in the claims.
-    #[arg(long = "claims-version", alias = "version", value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     /// The revision in the claims, a number that grows with each release.
     #[arg(long, value_name = "NUMBER")]

@@ -44,7 +44,7 @@ fn a_signed_component_says_who_signed_what() {
         "sign",
         "--in-place",
         "cart.wasm",
-        "--claims-version",
+        "--version",
         "1.2.3",
         "--expires-in",
         "2h",

@@ -13,6 +13,9 @@ use trellis_wadm::manifest::{ConfigProperty, Kind, Manifest, TraitProperties};
 
 use crate::exit::NoAnswer;
 
+/// What is asked for: a path of its own, so that the first visit to `/` stays the user's.
+const READY_PATH: &str = "/.well-known/trellis-ready";
+
 /// How long one try may take.
 const TRY_TIME: Duration = Duration::from_secs(5);
 /// Between two tries.
@@ -80,7 +83,7 @@ impl Endpoint {
         let stream = TcpStream::connect(&self.address).await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let request = http::Request::get("/")
+        let request = http::Request::get(READY_PATH)
             .header(http::header::HOST, &self.address)
             .header(
                 http::header::USER_AGENT,

@@ -105,10 +105,26 @@ impl Host {
             Some(file) => Some(HostKey::read_file(file)?.seed()),
             None => std::env::var("TRELLIS_HOST_SEED").ok(),
         };
-        config.issuers = self.issuers;
+        config.issuers = match self.issuers {
+            named if named.is_empty() => development_issuer(options)?,
+            named => named,
+        };
         config.allow_unsigned = self.allow_unsigned;
         // Whoever starts it learns by its log that it is ready.
         let (ready, _) = oneshot::channel();
         Ok(trellis_host::run(config, ready, ending::on_signal()?).await?)
     }
+}
+
+/// Beside `trellis up`, a host that is told nothing else trusts whom `up` trusts: this folder's own key.
+fn development_issuer(options: &Options) -> anyhow::Result<Vec<String>> {
+    let state = options.state();
+    if !state.account_key().exists() {
+        return Ok(Vec::new());
+    }
+    let (account, _) = state.account()?;
+    let issuer = account.public().to_string();
+    let key = state.account_key();
+    tracing::warn!(issuer, key = %key.display(), "trusting the development issuer of this folder; --issuer names another");
+    Ok(vec![issuer])
 }

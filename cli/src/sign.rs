@@ -247,7 +247,12 @@ impl Sign {
 /// It can't be read, or is larger than any of them may be.
 pub fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let named = || format!("file {}", file.display());
-    let size = fs::metadata(file).with_context(named)?.len();
+    let metadata = fs::metadata(file).with_context(named)?;
+    // A pipe or a device may never end.
+    if !metadata.is_file() {
+        anyhow::bail!("file {}: not a regular file", file.display());
+    }
+    let size = metadata.len();
     if size > MAX_ARCHIVE_BYTES {
         anyhow::bail!(
             "file {}: {size} bytes, more than the {MAX_ARCHIVE_BYTES} allowed",

@@ -74,11 +74,12 @@ pub(crate) async fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, Imag
         path: path.to_owned(),
         source,
     };
-    let file = tokio::fs::File::open(path).await.map_err(failed)?;
-    let metadata = file.metadata().await.map_err(failed)?;
+    // Looked at before it is opened: opening a pipe waits for whoever writes to it.
+    let metadata = tokio::fs::metadata(path).await.map_err(failed)?;
     if !metadata.is_file() {
         return Err(ImageError::NotAFile(path.to_owned()));
     }
+    let file = tokio::fs::File::open(path).await.map_err(failed)?;
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).min(limit));
     // One more than the bound: the file may grow while it is read.
     file.take(limit as u64 + 1)
@@ -140,6 +141,14 @@ mod tests {
         ));
         assert!(matches!(
             read_file(folder.path(), 99).await,
+            Err(ImageError::NotAFile(_))
+        ));
+        // Nobody writes to it: opening it would never end.
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        assert!(matches!(
+            read_file(&pipe, 99).await,
             Err(ImageError::NotAFile(_))
         ));
         let missing = read_file(&folder.path().join("y"), 99)

@@ -65,7 +65,7 @@ pub enum ConnectError {
     Seed(nkeys::error::Error),
     /// No answer, or not let in.
     #[error(
-        "no NATS server at {url}: {source}. Start one (`nats-server -js`), or say where it is with --nats-url or NATS_URL"
+        "no NATS server at {url}: {source}. Start one (`nats-server -js`, or a whole lattice with `trellis up`), or say where it is with --nats-url or TRELLIS_NATS_URL"
     )]
     Unreachable {
         /// Where, without a password.

@@ -92,10 +92,11 @@ fn file(data_dir: &Path, policy: &IssuerPolicy, path: &Path) -> Result<Prepared,
         path: path.to_owned(),
         source,
     };
-    let mut file = fs::File::open(path).map_err(read)?;
-    if !file.metadata().map_err(read)?.is_file() {
+    // Looked at before it is opened: opening a pipe waits for whoever writes to it.
+    if !fs::metadata(path).map_err(read)?.is_file() {
         return Err(ImageError::NotAFile(path.to_owned()).into());
     }
+    let mut file = fs::File::open(path).map_err(read)?;
     let mut begin = Vec::new();
     io::Read::by_ref(&mut file)
         .take(4)

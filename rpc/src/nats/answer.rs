@@ -81,7 +81,17 @@ impl Answer {
                     root: message.payload,
                     channels: self.channels(),
                 },
-                false => Box::pin(self.gather(message.payload, total)).await?,
+                false => {
+                    // Whatever deadline the caller names, it may not hold a place for longer without sending.
+                    let gathered = Box::pin(self.gather(message.payload, total));
+                    tokio::time::timeout(default_deadline, gathered)
+                        .await
+                        .map_err(|_| {
+                            CallError::Transport(
+                                "the parameters did not come whole in time".to_owned(),
+                            )
+                        })??
+                }
             };
             let cancelled = self.cancelled.clone();
             handler

@@ -11,6 +11,7 @@ use serde::Deserialize;
 const DEFAULT_ADDRESS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8000);
 const DEFAULT_TIMEOUT_MS: u64 = 30_000;
+const DEFAULT_IDLE_TIMEOUT_MS: u64 = 60_000;
 const DEFAULT_MAX_HEADER_BYTES: usize = 64 * 1024;
 const DEFAULT_MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
 const DEFAULT_MAX_CONNECTIONS: usize = 4096;
@@ -50,6 +51,8 @@ pub struct LinkSettings {
     address: Option<SocketAddr>,
     /// How long the component has for the head of its response, in milliseconds.
     timeout_ms: Option<u64>,
+    /// How long the client may stand still while a body streams, in milliseconds.
+    idle_timeout_ms: Option<u64>,
     /// The largest head of a request: request line and headers.
     max_header_bytes: Option<usize>,
     /// The largest body of a request.
@@ -65,6 +68,8 @@ pub struct Settings {
     pub address: SocketAddr,
     /// How long the component has for the head of its response.
     pub timeout: Duration,
+    /// How long the client may stand still while a body streams.
+    pub idle_timeout: Duration,
     /// The largest head of a request.
     pub max_header_bytes: usize,
     /// The largest body of a request.
@@ -110,6 +115,13 @@ impl LinkSettings {
             1,
             MAX_TIMEOUT_MS,
         )?;
+        let idle_timeout_ms = within(
+            "idle_timeout_ms",
+            self.idle_timeout_ms,
+            DEFAULT_IDLE_TIMEOUT_MS,
+            1,
+            MAX_TIMEOUT_MS,
+        )?;
         let max_header_bytes = within(
             "max_header_bytes",
             self.max_header_bytes,
@@ -120,6 +132,7 @@ impl LinkSettings {
         Ok(Settings {
             address: self.address.unwrap_or(server.default_address),
             timeout: Duration::from_millis(timeout_ms),
+            idle_timeout: Duration::from_millis(idle_timeout_ms),
             max_header_bytes,
             max_body_bytes: self.max_body_bytes.unwrap_or(DEFAULT_MAX_BODY_BYTES),
             max_connections: within(
@@ -163,6 +176,7 @@ mod tests {
         let settings = LinkSettings::default().check(&server()).unwrap();
         assert_eq!(settings.address.to_string(), "0.0.0.0:8000");
         assert_eq!(settings.timeout, Duration::from_secs(30));
+        assert_eq!(settings.idle_timeout, Duration::from_secs(60));
         assert_eq!(server().replace_grace(), Duration::from_secs(2));
     }
 

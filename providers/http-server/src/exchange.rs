@@ -16,6 +16,7 @@ use trellis_provider::{
 };
 
 use crate::{
+    idle::Idle,
     refusal::Refusal,
     reply::{self, ReplyBody},
     request,
@@ -35,6 +36,17 @@ impl Exchange {
     /// Answers a request: with the component's response, or with the refusal that there is none.
     pub async fn answer(&self, request: Request<Incoming>) -> Response<ReplyBody> {
         let request_id = request::request_id(request.headers());
+        let method = request.method().clone();
+        let response = self.whole_answer(request, request_id).await;
+        // hyper leaves the body out for HTTP/1 only.
+        reply::without_body_where_none_belongs(response, &method)
+    }
+
+    async fn whole_answer(
+        &self,
+        request: Request<Incoming>,
+        request_id: Option<HeaderValue>,
+    ) -> Response<ReplyBody> {
         let Some(target) = self.slot.target().await else {
             return refused(&Refusal::NoLink, request_id, None);
         };
@@ -60,13 +72,16 @@ impl Exchange {
         let method = parts.method.clone();
         let trace = trace(&parts.headers);
         let too_large = CancellationToken::new();
-        let wire = request::wire(parts, body, &target.settings, deadline, &too_large).await?;
+        let idle = Idle::new(target.settings.idle_timeout);
+        let wire =
+            request::wire(parts, body, &target.settings, deadline, &too_large, &idle).await?;
         let results = tokio::select! {
             results = self.call(target, wire.into_params(), deadline, trace) => results?,
             // The call is dropped, and with it cancelled.
             () = too_large.cancelled() => return Err(Refusal::BodyTooLarge),
+            () = idle.given_up() => return Err(Refusal::BodyTooSlow),
         };
-        respond(results, &method)
+        respond(results, &method, idle)
     }
 
     /// Calls the component. One that is gone because its link was replaced meanwhile has a successor, which gets the
@@ -106,9 +121,9 @@ impl Exchange {
     }
 }
 
-fn respond(results: Results, method: &Method) -> Result<Response<ReplyBody>, Refusal> {
+fn respond(results: Results, method: &Method, idle: Idle) -> Result<Response<ReplyBody>, Refusal> {
     let response = WireResponse::from_result(results).map_err(Refusal::Call)?;
-    reply::response(response.map_err(Refusal::Component)?, method)
+    reply::response(response.map_err(Refusal::Component)?, method, idle)
 }
 
 /// The client's trace, when it has one.

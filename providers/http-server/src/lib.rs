@@ -4,11 +4,12 @@
 //! - [`config`]: the provider's configuration and a link's.
 //! - [`slot`]: where an address's requests go now.
 //! - [`listener`], [`listeners`]: an address's connections; all addresses.
-//! - [`exchange`]: one request and its response, with [`request`], [`reply`] and [`refusal`].
+//! - [`exchange`]: one request and its response, with [`request`], [`reply`], [`refusal`] and [`idle`].
 //! - [`provider`] takes the links.
 
 pub mod config;
 pub mod exchange;
+pub mod idle;
 pub mod listener;
 pub mod listeners;
 pub mod provider;

@@ -15,6 +15,9 @@ pub enum Refusal {
     /// A method for proxies.
     #[error("this is not a proxy")]
     NotAProxy,
+    /// No `Host`, more than one, or one that is none (RFC 9112, section 3.2).
+    #[error("the request needs one valid Host")]
+    BadHost,
     /// The request's head is beyond the link's bound.
     #[error("the request's headers are larger than this server takes")]
     HeadTooLarge,
@@ -58,7 +61,7 @@ impl Refusal {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Response(_) => StatusCode::BAD_GATEWAY,
             Self::Call(error) => match error {
                 CallError::NoResponder { .. }

@@ -1,8 +1,12 @@
 //! A client's request on its way to a component.
 
+use std::{pin::Pin, task::Context};
+
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, stream};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Version, header, request::Parts, uri::Authority,
+};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -15,7 +19,7 @@ use trellis_provider::rpc::{
     },
 };
 
-use crate::{config::Settings, refusal::Refusal};
+use crate::{config::Settings, idle::Idle, refusal::Refusal};
 
 /// A body announced to be at most this large is read whole and goes with its request: one message instead of four.
 const SMALL_BODY_BYTES: u64 = 64 * 1024;
@@ -63,13 +67,42 @@ pub fn check(parts: &Parts, body: &Incoming, settings: &Settings) -> Result<(), 
     if line + fields.sum::<usize>() > settings.max_header_bytes {
         return Err(Refusal::HeadTooLarge);
     }
+    check_host(parts)?;
     if body.size_hint().lower() > settings.max_body_bytes {
         return Err(Refusal::BodyTooLarge);
     }
     Ok(())
 }
 
-/// The request for the component. `too_large` is cancelled when a body without an announced length passes its bound.
+/// What RFC 9112, section 3.2, asks of `Host`. An empty one is as good as none: it names nobody for the component.
+fn check_host(parts: &Parts) -> Result<(), Refusal> {
+    let mut values = parts.headers.get_all(header::HOST).iter();
+    let (host, more) = (values.next(), values.next());
+    let needed = parts.version == Version::HTTP_11;
+    match host.filter(|host| !host.is_empty()) {
+        _ if more.is_some() => Err(Refusal::BadHost),
+        None if needed => Err(Refusal::BadHost),
+        Some(host) if !is_host(host) => Err(Refusal::BadHost),
+        _ => Ok(()),
+    }
+}
+
+/// Whether it is a host with or without a port, and nothing else, such as a user.
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(authority) = Authority::try_from(value.as_bytes()) else {
+        return false;
+    };
+    let port = authority.as_str().strip_prefix(authority.host());
+    port.is_some_and(|port| {
+        port.is_empty()
+            || port
+                .strip_prefix(':')
+                .is_some_and(|port| port.bytes().all(|digit| digit.is_ascii_digit()))
+    })
+}
+
+/// The request for the component. `too_large` is cancelled when a body without an announced length passes its bound;
+/// `idle` gives the client up when one stands still.
 ///
 /// # Errors
 /// The refusal that the client gets: a small body that doesn't come whole or in time.
@@ -79,9 +112,17 @@ pub async fn wire(
     settings: &Settings,
     deadline: Instant,
     too_large: &CancellationToken,
+    idle: &Idle,
 ) -> Result<WireRequest, Refusal> {
-    let body = wire_body(&parts, body, settings, deadline, too_large).await?;
+    let body = wire_body(&parts, body, settings, deadline, too_large, idle).await?;
     remove_hop_by_hop(&mut parts.headers);
+    if parts
+        .headers
+        .get(header::HOST)
+        .is_some_and(HeaderValue::is_empty)
+    {
+        parts.headers.remove(header::HOST);
+    }
     let host = || parts.headers.get(header::HOST)?.to_str().ok();
     let authority = parts
         .uri
@@ -109,6 +150,7 @@ async fn wire_body(
     settings: &Settings,
     deadline: Instant,
     too_large: &CancellationToken,
+    idle: &Idle,
 ) -> Result<WireBody, Refusal> {
     if body.is_end_stream() {
         return Ok(WireBody::empty());
@@ -133,6 +175,7 @@ async fn wire_body(
         settings.max_body_bytes,
         may_have_trailers,
         too_large.clone(),
+        idle.clone(),
     ))
 }
 
@@ -142,6 +185,7 @@ fn streamed(
     limit: u64,
     may_have_trailers: bool,
     too_large: CancellationToken,
+    idle: Idle,
 ) -> WireBody {
     struct Reading {
         body: Incoming,
@@ -155,10 +199,17 @@ fn streamed(
         trailers: Some(sender),
     };
     let content = stream::unfold(reading, move |mut reading| {
-        let too_large = too_large.clone();
+        let (too_large, idle) = (too_large.clone(), idle.clone());
         async move {
             loop {
-                let frame = match reading.body.frame().await? {
+                let step =
+                    |context: &mut Context<'_>| Pin::new(&mut reading.body).poll_frame(context);
+                let came = idle.wait(step).await;
+                let Some(came) = came else {
+                    let error = "the client's body stood still for too long".to_owned();
+                    return Some((Err(CallError::Transport(error)), reading));
+                };
+                let frame = match came? {
                     Ok(frame) => frame,
                     Err(error) => {
                         let error =

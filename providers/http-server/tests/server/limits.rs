@@ -1,6 +1,6 @@
 //! What is too large, too slow or too much is refused, with the status that says so and nothing that is nobody's business.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
@@ -12,7 +12,11 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use trellis_provider::rpc::CallError;
+use trellis_provider::rpc::{
+    CallError,
+    interface::http::{Body, Response as WireResponse},
+};
+use trellis_provider_testkit::wait::until;
 
 use crate::kit::{Lattice, client, full, send, text};
 
@@ -181,5 +185,147 @@ async fn garbage_is_a_bad_request_and_harms_nobody() -> Result<()> {
     }
     let request = Request::builder().uri(lattice.url("/")).body(full(""))?;
     assert_eq!(send(&client(false), request).await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_that_is_none_is_a_bad_request() -> Result<()> {
+    let lattice = Lattice::start(&[]).await?;
+    let _component = lattice
+        .component("hello", |request| async move {
+            Ok(text(200, request.authority.unwrap_or_default()))
+        })
+        .await?;
+    lattice.put(&lattice.link("hello", &[])).await?;
+    for (head, status) in [
+        ("HTTP/1.1\r\nhost: example.org:80", "200"),
+        ("HTTP/1.1\r\nhost: [::1]:80", "200"),
+        ("HTTP/1.1\r\nhost: example.org:", "200"),
+        ("HTTP/1.0\r\nx-no: host", "200"),
+        ("HTTP/1.0\r\nhost:", "200"),
+        ("HTTP/1.1\r\nx-no: host", "400"),
+        ("HTTP/1.1\r\nhost:", "400"),
+        ("HTTP/1.1\r\nhost: a\r\nhost: a", "400"),
+        ("HTTP/1.1\r\nhost: a b", "400"),
+        ("HTTP/1.1\r\nhost: a/b", "400"),
+        ("HTTP/1.1\r\nhost: me@a", "400"),
+        ("HTTP/1.1\r\nhost: a:b", "400"),
+        ("HTTP/1.1\r\nhost: \u{e4}", "400"),
+    ] {
+        let mut stream = connect(&lattice).await?;
+        let request = format!("GET / {head}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await??;
+        let answer = String::from_utf8_lossy(&answer);
+        ensure!(
+            answer.get(9..12) == Some(status),
+            "{head:?} is answered with {answer:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Tells what was read when the component's work is over, a cancelled call's included.
+struct End {
+    ended: tokio::sync::mpsc::UnboundedSender<Option<usize>>,
+    read: Option<usize>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let _ = self.ended.send(self.read);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_stops_sending_does_not_keep_the_component() -> Result<()> {
+    let lattice = Lattice::start(&[]).await?;
+    let (ended, mut outcome) = tokio::sync::mpsc::unbounded_channel();
+    let _component = lattice
+        .component("reads", move |request| {
+            let ended = ended.clone();
+            async move {
+                let mut end = End { ended, read: None };
+                let body = request.body.collect(1 << 20).await?;
+                end.read = Some(body.len());
+                Ok(text(200, body))
+            }
+        })
+        .await?;
+    let link = lattice.link("reads", &[("idle_timeout_ms", "500")]);
+    lattice.put(&link).await?;
+    let wait = Duration::from_secs(20);
+    for http2 in [false, true] {
+        // One that is slow but goes on, for longer than the bound in all.
+        for parts in [4, 1] {
+            let frames = stream::unfold(0, move |part| async move {
+                if part > 0 {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                match part {
+                    _ if part < parts => Some((
+                        Ok::<_, CallError>(Frame::data(Bytes::from_static(b"part"))),
+                        part + 1,
+                    )),
+                    4 => None,
+                    _ => std::future::pending().await,
+                }
+            });
+            let request = Request::builder()
+                .method(Method::POST)
+                .uri(lattice.url("/"))
+                .body(StreamBody::new(frames).boxed_unsync())?;
+            let answer = tokio::time::timeout(wait, send(&client(http2), request)).await?;
+            let read = tokio::time::timeout(wait, outcome.recv()).await?;
+            if parts == 4 {
+                ensure!(read == Some(Some(16)), "{read:?}");
+                assert_eq!(answer?.status(), 200);
+            } else {
+                ensure!(read == Some(None), "{read:?}");
+                // With HTTP/1 the connection may be gone before the client looks for an answer.
+                ensure!(!http2 || answer?.status() == 408);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_does_not_keep_the_component() -> Result<()> {
+    let lattice = Lattice::start(&[]).await?;
+    let running = Arc::new(());
+    let running_there = running.clone();
+    let _component = lattice
+        .component("endless", move |_| {
+            let held = running_there.clone();
+            async move {
+                let parts = stream::unfold(held, |held| async move {
+                    Some((Ok(Bytes::from(vec![7; 64 * 1024])), held))
+                });
+                Ok(WireResponse {
+                    body: Body::stream(Box::pin(parts)),
+                    ..text(200, "")
+                })
+            }
+        })
+        .await?;
+    let link = lattice.link("endless", &[("idle_timeout_ms", "500")]);
+    lattice.put(&link).await?;
+    for http2 in [false, true] {
+        let client = client(http2);
+        let idle = Arc::strong_count(&running);
+        let request = Request::builder().uri(lattice.url("/")).body(full(""))?;
+        let mut body = client.request(request).await?.into_body();
+        body.frame().await.context("no body")??;
+        ensure!(Arc::strong_count(&running) > idle, "it sends");
+        // The client is still there and reads nothing.
+        until("the component is let go of", || async {
+            ensure!(Arc::strong_count(&running) == idle, "it still sends");
+            Ok(())
+        })
+        .await?;
+        drop(body);
+    }
     Ok(())
 }

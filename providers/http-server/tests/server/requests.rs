@@ -1,10 +1,15 @@
 //! What of a request reaches the component, and of its response the client.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use futures::stream;
 use http::{Method, Request, Version};
-use trellis_provider::rpc::interface::http::{
-    Body, Request as WireRequest, Response as WireResponse,
+use tokio::sync::watch;
+use trellis_provider::rpc::{
+    CallError,
+    interface::http::{Body, Request as WireRequest, Response as WireResponse},
 };
 
 use crate::kit::{Lattice, client, full, send, text};
@@ -100,39 +105,66 @@ async fn a_request_arrives_whole_over_both_versions() -> Result<()> {
 #[tokio::test]
 async fn head_and_empty_answers_have_no_body() -> Result<()> {
     let lattice = Lattice::start(&[]).await?;
+    let (held, mut dropped) = watch::channel(());
+    let held = std::sync::Arc::new(std::sync::Mutex::new(Some(held)));
     let _component = lattice
-        .component("hello", |request| async move {
-            let status = if request.path_with_query.as_deref() == Some("/none") {
-                204
-            } else {
-                200
-            };
-            let mut response = text(status, if status == 204 { "" } else { "hello" });
-            response.headers = vec![("content-length".to_owned(), vec!["5".into()])];
-            Ok(response)
+        .component("hello", move |request| {
+            let held = held.clone();
+            async move {
+                let path = request.path_with_query.unwrap_or_default();
+                if path == "/stream" {
+                    // Goes on until nobody wants it.
+                    let held = held.lock().ok().and_then(|mut held| held.take());
+                    let parts = stream::unfold(held, |held| async move {
+                        tokio::task::yield_now().await;
+                        Some((Ok(Bytes::from_static(b"part")), held))
+                    });
+                    return Ok(WireResponse {
+                        body: Body::stream(Box::pin(parts)),
+                        ..text(200, "")
+                    });
+                }
+                if path == "/fails" {
+                    return Err(CallError::Failed("inside".to_owned()));
+                }
+                let status = path.trim_start_matches('/').parse().unwrap_or(200);
+                let mut response = text(status, "hello");
+                if path != "/missing" {
+                    response.headers = vec![("content-length".to_owned(), vec!["5".into()])];
+                }
+                Ok(response)
+            }
         })
         .await?;
     lattice.put(&lattice.link("hello", &[])).await?;
-    let client = client(false);
-    let head = Request::builder()
-        .method(Method::HEAD)
-        .uri(lattice.url("/"))
-        .body(full(""))?;
-    let response = send(&client, head).await?;
-    assert_eq!(
-        (response.status().as_u16(), response.body().len()),
-        (200, 0)
-    );
-    assert_eq!(response.headers()["content-length"], "5");
-    let none = Request::builder()
-        .uri(lattice.url("/none"))
-        .body(full(""))?;
-    let response = send(&client, none).await?;
-    assert_eq!(
-        (response.status().as_u16(), response.body().len()),
-        (204, 0)
-    );
-    Ok(())
+    for http2 in [false, true] {
+        let client = client(http2);
+        let ask = async |method: Method, path: &str| {
+            let request = Request::builder().method(method).uri(lattice.url(path));
+            let response = send(&client, request.body(full(""))?).await;
+            let response = response.with_context(|| format!("{path} http2={http2}"))?;
+            let length = response.headers().get("content-length");
+            let length = length.map(|length| length.to_str().map(str::to_owned));
+            assert!(response.body().is_empty(), "{path} http2={http2}");
+            anyhow::Ok((response.status().as_u16(), length.transpose()?))
+        };
+        let five = || Some("5".to_owned());
+        assert_eq!(ask(Method::HEAD, "/").await?, (200, five()));
+        assert_eq!(ask(Method::HEAD, "/missing").await?, (200, five()));
+        assert_eq!(ask(Method::HEAD, "/stream").await?, (200, None));
+        let refusal = "502 Bad Gateway: the component failed\n".len().to_string();
+        assert_eq!(ask(Method::HEAD, "/fails").await?, (502, Some(refusal)));
+        for method in [Method::GET, Method::HEAD] {
+            assert_eq!(ask(method.clone(), "/204").await?, (204, None));
+            assert_eq!(ask(method.clone(), "/205").await?.0, 205);
+            assert_eq!(ask(method, "/304").await?.0, 304);
+        }
+    }
+    // The component is not left to send what nobody gets: what its stream held is gone.
+    let gone = async { while dropped.changed().await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), gone)
+        .await
+        .context("the component still sends")
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ mod read;
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{Client, Message, Subscriber};
+use async_nats::{Client, Message, Subscriber, client::PublishErrorKind};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::{Serialize, de::DeserializeOwned};
@@ -35,6 +35,12 @@ const MAX_IN_FLIGHT: usize = 32;
 
 /// How long one request may take.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The longest message of a refusal, in bytes. It may quote what was sent, and JSON may write each byte as six.
+const MAX_MESSAGE: usize = 32 * 1024;
+
+/// The most of it that is logged, in bytes.
+const MAX_LOGGED: usize = 2 * 1024;
 
 /// What can be asked.
 const VERBS: &str = "put, list, get, deploy, undeploy, delete (del), status, versions (history)";
@@ -128,9 +134,20 @@ impl Api {
                 DEADLINE.as_secs()
             )),
         };
-        if let Some(reply) = &message.reply
-            && let Err(error) = client.publish(reply.clone(), answer).await
+        let Some(reply) = &message.reply else { return };
+        let bytes = answer.len();
+        let mut sent = client.publish(reply.clone(), answer).await;
+        if let Err(error) = &sent
+            && error.kind() == PublishErrorKind::MaxPayloadExceeded
         {
+            tracing::warn!(bytes, subject = %message.subject, "an answer is too large");
+            let limit = client.server_info().max_payload;
+            let short = refuse(format!(
+                "the answer has {bytes} bytes, more than the {limit} that the NATS server takes: raise its max_payload, or ask for less"
+            ));
+            sent = client.publish(reply.clone(), short).await;
+        }
+        if let Err(error) = sent {
             tracing::warn!(%error, subject = %message.subject, "could not answer");
         }
     }
@@ -140,8 +157,11 @@ impl Api {
         match self.carry_out(subject, content_type, body).await {
             Ok(answer) => answer,
             Err(refusal) => {
-                tracing::info!(subject, %refusal, "refused a request");
-                refuse(refusal.to_string())
+                let refusal = refusal.to_string();
+                let answer = refuse(refusal.clone());
+                let refusal = shorten(refusal, MAX_LOGGED);
+                tracing::info!(subject, refusal, "refused a request");
+                answer
             }
         }
     }
@@ -215,9 +235,19 @@ fn encode(answer: &impl Serialize) -> Result<Bytes, Refusal> {
 fn refuse(message: String) -> Bytes {
     let reply = ErrorReply {
         result: AppResult::Error,
-        message,
+        message: shorten(message, MAX_MESSAGE),
     };
     serde_json::to_vec(&reply).unwrap_or_default().into()
+}
+
+/// A text of at most so many bytes; where it was cut, it says so.
+fn shorten(mut text: String, most: usize) -> String {
+    const CUT: &str = "… (shortened)";
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most.saturating_sub(CUT.len())));
+        text.push_str(CUT);
+    }
+    text
 }
 
 fn log_panic(ended: Result<(), tokio::task::JoinError>) {

@@ -42,7 +42,7 @@ pub const LATEST: &str = "latest";
 /// elsewhere 1.x ignores them and so do we, with a warning.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the order of its text.
+/// Everything that is wrong with it, in the order of its text; of very many problems only some.
 pub fn parse(text: &str) -> Result<(Manifest, Vec<Warning>), ManifestErrors> {
     let tree = tree::read(text)?;
     let mut findings = problem::Findings::default();
@@ -50,18 +50,9 @@ pub fn parse(text: &str) -> Result<(Manifest, Vec<Warning>), ManifestErrors> {
     if let Some(manifest) = &manifest {
         check::manifest(manifest, &mut findings);
     }
-    let problem::Findings {
-        mut errors,
-        mut warnings,
-    } = findings;
-    for problem in errors.iter_mut().chain(&mut warnings) {
-        if problem.at.is_none() {
-            problem.at = tree.position(&problem.path);
-        }
-    }
-    // A stable sort: what has no position keeps its order, first.
-    errors.sort_by_key(|problem| problem.at);
-    warnings.sort_by_key(|problem| problem.at);
+    let problem::Findings { errors, warnings } = findings;
+    let errors = errors.sorted(|path| tree.position(path));
+    let warnings = warnings.sorted(|path| tree.position(path));
     match manifest {
         Some(manifest) if errors.is_empty() => Ok((manifest, warnings)),
         _ => Err(ManifestErrors(errors)),

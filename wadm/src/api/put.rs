@@ -2,11 +2,14 @@
 
 use trellis_lattice::app::{AppResult, PutReply};
 
-use super::{Api, Refusal};
+use super::{Api, Refusal, shorten};
 use crate::{
     manifest::{self, Manifest, VERSION},
     store::{Change, StoredApp},
 };
+
+/// The longest warning, in bytes: it may name a field whose name is very long.
+const MAX_WARNING: usize = 1024;
 
 impl Api {
     pub(super) async fn put(
@@ -17,7 +20,11 @@ impl Api {
         check_content_type(content_type)?;
         let text = std::str::from_utf8(body)
             .map_err(|error| Refusal::Request(format!("the manifest is not UTF-8: {error}")))?;
-        let (manifest, warnings) = manifest::parse(text)
+        // Reading a large manifest takes a while: others are answered meanwhile.
+        let text = text.to_owned();
+        let (manifest, warnings) = tokio::task::spawn_blocking(move || manifest::parse(&text))
+            .await
+            .map_err(|error| Refusal::Request(format!("the manifest can't be read: {error}")))?
             .map_err(|errors| Refusal::Request(format!("the manifest is wrong:\n{errors}")))?;
         manifest
             .check_images()
@@ -28,7 +35,10 @@ impl Api {
             .apps
             .change(&name, |app| add(app, &manifest))
             .await??;
-        reply.warnings = warnings.iter().map(ToString::to_string).collect();
+        reply.warnings = warnings
+            .iter()
+            .map(|warning| shorten(warning.to_string(), MAX_WARNING))
+            .collect();
         tracing::info!(
             app = name,
             version = reply.current_version,

@@ -94,7 +94,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a manifest, in the order of its text.
+/// What is wrong with a manifest, in the order of its text. Of very many problems only some are told, and the last
+/// says how many more there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestErrors(pub Vec<Problem>);
 
@@ -123,11 +124,56 @@ impl fmt::Display for ManifestErrors {
 
 impl std::error::Error for ManifestErrors {}
 
+/// The most problems of a kind that are told. Nobody reads more, and an answer must hold them.
+const MAX_TOLD: usize = 50;
+
+/// Problems of one kind: the first ones found, and how many more there are.
+#[derive(Default)]
+pub(super) struct Problems {
+    told: Vec<Problem>,
+    more: usize,
+}
+
+impl Problems {
+    pub(super) fn push(&mut self, problem: Problem) {
+        if self.is_full() {
+            self.more += 1;
+        } else {
+            self.told.push(problem);
+        }
+    }
+
+    /// Whether further problems are only counted: their texts need no care.
+    pub(super) fn is_full(&self) -> bool {
+        self.told.len() >= MAX_TOLD
+    }
+
+    /// All of them in the order of the text, and where each stands.
+    pub(super) fn sorted(self, position: impl Fn(&Path) -> Option<Position>) -> Vec<Problem> {
+        let mut problems = self.told;
+        for problem in &mut problems {
+            if problem.at.is_none() {
+                problem.at = position(&problem.path);
+            }
+        }
+        // A stable sort: what has no position keeps its order, first.
+        problems.sort_by_key(|problem| problem.at);
+        if self.more > 0 {
+            problems.push(Problem {
+                path: Path::default(),
+                at: None,
+                text: format!("and {} more", self.more),
+            });
+        }
+        problems
+    }
+}
+
 /// Errors and warnings as they are found.
 #[derive(Default)]
 pub(super) struct Findings {
-    pub(super) errors: Vec<Problem>,
-    pub(super) warnings: Vec<Warning>,
+    pub(super) errors: Problems,
+    pub(super) warnings: Problems,
 }
 
 impl Findings {

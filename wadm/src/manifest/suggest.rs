@@ -1,13 +1,20 @@
 //! "Did you mean": which of the possible words a mistyped one stands for.
 
+/// The longest word that is compared, in bytes: comparing takes memory by the product of the lengths.
+const MAX_WORD: usize = 128;
+
 /// The possible word nearest to what was written, if one is near enough to be meant.
 pub(super) fn nearest<'a>(
     written: &str,
     possible: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    if written.len() > MAX_WORD {
+        return None;
+    }
     let lower = written.to_lowercase();
     possible
         .into_iter()
+        .filter(|word| word.len() <= MAX_WORD)
         .map(|word| {
             let distance = strsim::damerau_levenshtein(&lower, &word.to_lowercase());
             (distance, word)
@@ -37,5 +44,14 @@ mod tests {
         assert_eq!(nearest("Image", fields), Some("image"));
         assert_eq!(nearest("replicas", fields), None);
         assert_eq!(nearest("", fields), None);
+    }
+
+    /// Comparing them would take terabytes.
+    #[test]
+    fn very_long_words_are_not_compared() {
+        let (long, other) = ("x".repeat(1 << 20), "y".repeat(1 << 20));
+        assert_eq!(nearest(&long, [other.as_str()]), None);
+        assert_eq!(nearest("imgae", [other.as_str(), "image"]), Some("image"));
+        assert_eq!(nearest(&long, ["image"]), None);
     }
 }

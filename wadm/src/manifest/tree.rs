@@ -1,6 +1,6 @@
 //! A manifest's text as a tree that remembers where everything stands. YAML 1.2; JSON is a part of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
@@ -14,6 +14,10 @@ const MAX_DEPTH: usize = 48;
 
 /// The most values, aliases expanded: a few lines of aliases could otherwise stand for billions.
 const MAX_NODES: usize = 100_000;
+
+/// The most bytes of text that anchors and aliases may repeat: a long text named often enough would otherwise stand
+/// for gigabytes.
+const MAX_REPEATED_BYTES: usize = 4 * MAX_MANIFEST_BYTES;
 
 /// A value and where it begins.
 #[derive(Clone, Debug)]
@@ -167,17 +171,28 @@ enum Open {
         at: Position,
         anchor: usize,
         fields: Vec<Entry>,
+        /// The fields' names, to find one that stands there twice.
+        names: HashSet<String>,
         key: Option<(String, Position)>,
     },
+}
+
+/// What a copy of a value costs.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    text: usize,
 }
 
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
     root: Option<Node>,
-    /// Anchored values and how many nodes each has.
-    anchors: BTreeMap<usize, (Node, usize)>,
+    /// Anchored values and what a copy of each costs.
+    anchors: BTreeMap<usize, (Node, Size)>,
     nodes: usize,
+    /// Bytes of text that were copied for anchors and aliases.
+    repeated: usize,
 }
 
 impl Builder {
@@ -221,32 +236,38 @@ impl Builder {
                             at,
                             anchor,
                             fields: Vec::new(),
+                            names: HashSet::new(),
                             key: None,
                         },
                     )?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(at)?,
-                Event::Alias(anchor) => {
-                    let Some((node, nodes)) = self.anchors.get(&anchor).cloned() else {
-                        return Err(ManifestErrors::whole(
-                            Some(at),
-                            "an alias of something that is not complete yet",
-                        ));
-                    };
-                    self.count(at, nodes)?;
-                    self.add(
-                        Node {
-                            at: Some(at),
-                            ..node
-                        },
-                        0,
-                    )?;
-                }
+                Event::Alias(anchor) => self.alias(at, anchor)?,
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             }
         }
         self.root
             .ok_or_else(|| ManifestErrors::whole(None, "the manifest is empty"))
+    }
+
+    fn alias(&mut self, at: Position, anchor: usize) -> Result<(), ManifestErrors> {
+        let size = self.anchors.get(&anchor).map(|(_, size)| *size);
+        // Paid before it is copied.
+        self.repeat(Some(at), size.unwrap_or_default())?;
+        let Some((node, _)) = self.anchors.get(&anchor) else {
+            return Err(ManifestErrors::whole(
+                Some(at),
+                "an alias of something that is not complete yet",
+            ));
+        };
+        let value = node.value.clone();
+        self.add(
+            Node {
+                at: Some(at),
+                value,
+            },
+            0,
+        )
     }
 
     fn scalar(
@@ -257,7 +278,7 @@ impl Builder {
         anchor: usize,
         tag: Option<&Tag>,
     ) -> Result<(), ManifestErrors> {
-        self.count(at, 1)?;
+        self.count(Some(at), 1)?;
         // A field's name is text, however it is written.
         if let Some(Open::Map { key, .. }) = self.open.last_mut()
             && key.is_none()
@@ -282,7 +303,7 @@ impl Builder {
     }
 
     fn push(&mut self, at: Position, open: Open) -> Result<(), ManifestErrors> {
-        self.count(at, 1)?;
+        self.count(Some(at), 1)?;
         if self.open.len() >= MAX_DEPTH {
             return Err(ManifestErrors::whole(
                 Some(at),
@@ -323,22 +344,26 @@ impl Builder {
 
     /// Puts a complete value where it belongs.
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), ManifestErrors> {
-        if anchor > 0 {
-            let nodes = size(&node);
-            self.anchors.insert(anchor, (node.clone(), nodes));
-        }
         let at = node.at;
+        if anchor > 0 {
+            let size = size(&node);
+            // The copy that is kept counts too: anchors within anchors would multiply the whole text.
+            self.repeat(at, size)?;
+            self.anchors.insert(anchor, (node.clone(), size));
+        }
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { fields, key, .. }) => {
+            Some(Open::Map {
+                fields, names, key, ..
+            }) => {
                 let Some((name, key_at)) = key.take() else {
                     return Err(ManifestErrors::whole(
                         at,
                         "a field's name must be text, not an alias",
                     ));
                 };
-                if fields.iter().any(|entry| entry.key == name) {
+                if !names.insert(name.clone()) {
                     return Err(ManifestErrors::whole(
                         Some(key_at),
                         format!("field {name:?} stands here a second time"),
@@ -354,11 +379,25 @@ impl Builder {
         Ok(())
     }
 
-    fn count(&mut self, at: Position, nodes: usize) -> Result<(), ManifestErrors> {
+    /// Pays for a copy.
+    fn repeat(&mut self, at: Option<Position>, size: Size) -> Result<(), ManifestErrors> {
+        self.repeated = self.repeated.saturating_add(size.text);
+        if self.repeated > MAX_REPEATED_BYTES {
+            return Err(ManifestErrors::whole(
+                at,
+                format!(
+                    "anchors and aliases stand for more than {MAX_REPEATED_BYTES} bytes of text: repeat less"
+                ),
+            ));
+        }
+        self.count(at, size.nodes)
+    }
+
+    fn count(&mut self, at: Option<Position>, nodes: usize) -> Result<(), ManifestErrors> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > MAX_NODES {
             return Err(ManifestErrors::whole(
-                Some(at),
+                at,
                 format!("more than {MAX_NODES} values, aliases expanded"),
             ));
         }
@@ -366,12 +405,23 @@ impl Builder {
     }
 }
 
-fn size(node: &Node) -> usize {
-    1 + match &node.value {
-        Value::List(items) => items.iter().map(size).sum(),
-        Value::Map(fields) => fields.iter().map(|entry| size(&entry.node)).sum(),
-        _ => 0,
+fn size(node: &Node) -> Size {
+    let mut total = Size { nodes: 1, text: 0 };
+    let mut add = |node: &Node| {
+        let below = size(node);
+        total.nodes += below.nodes;
+        total.text += below.text;
+    };
+    match &node.value {
+        Value::Null | Value::Bool(_) => {}
+        Value::Number(text) | Value::Text(text) => total.text = text.len(),
+        Value::List(items) => items.iter().for_each(add),
+        Value::Map(fields) => {
+            fields.iter().for_each(|entry| add(&entry.node));
+            total.text += fields.iter().map(|entry| entry.key.len()).sum::<usize>();
+        }
     }
+    total
 }
 
 fn start(span: Span) -> Position {
@@ -412,4 +462,50 @@ fn is_number(text: &str) -> bool {
                 .bytes()
                 .all(|b| b.is_ascii_digit() || b".eE+-".contains(&b))
             && unsigned.parse::<f64>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        read(text).unwrap_err().to_string()
+    }
+
+    /// Few values, but each a long text: it would be a gigabyte.
+    #[test]
+    fn a_long_text_repeated_often_is_refused() {
+        let long = "x".repeat(200 * 1024);
+        let text = format!("a: &a {long}\nb: [{}]\n", "*a,".repeat(5_000));
+        let error = refused(&text);
+        assert!(error.contains("stand for more than"), "{error}");
+        assert!(error.starts_with("line 2, column "), "{error}");
+        // A field's name is text too.
+        let text = format!("a: &a {{{long}: 1}}\nb: [{}]\n", "*a,".repeat(5_000));
+        assert!(refused(&text).contains("stand for more than"));
+        // Once, it is fine.
+        read(&format!("a: &a {long}\nb: *a\n")).unwrap();
+    }
+
+    #[test]
+    fn anchors_within_anchors_are_refused_once_they_hold_too_much() {
+        let open: String = (0..40).map(|depth| format!("&a{depth} [")).collect();
+        let (long, close) = ("x".repeat(200 * 1024), "]".repeat(40));
+        let error = refused(&format!("a: {open}{long}{close}\n"));
+        assert!(error.contains("stand for more than"), "{error}");
+    }
+
+    #[test]
+    fn a_field_that_stands_there_twice_is_found_among_many() {
+        let fields: String = (0..20_000).map(|field| format!("f{field}: 1\n")).collect();
+        let Value::Map(read) = read(&fields).unwrap().value else {
+            panic!("not a group of fields");
+        };
+        assert_eq!(read.len(), 20_000);
+        let error = refused(&format!("{fields}f7: 2\n"));
+        assert_eq!(
+            error,
+            "line 20001, column 1: field \"f7\" stands here a second time"
+        );
+    }
 }

@@ -226,6 +226,54 @@ async fn nonsense_is_answered_with_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn an_answer_that_would_be_too_large_is_a_short_one() {
+    let nats = Nats::start(true).await;
+    let manager = Manager::start(nats.settings()).await;
+    let client = nats.connect().await;
+    // Very many mistakes.
+    let fields: String = (0..6_000)
+        .map(|n| format!("field-number-{n}-of-many: 1\n"))
+        .collect();
+    let refused = ask(&client, "put", format!("kind: Application\n{fields}")).await;
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.ends_with("\nand 5953 more"), "{message}");
+    assert!(message.contains("line 2, column 1: "), "{message}");
+    // One mistake that quotes nearly all of it, twice.
+    let quoted = format!("kind: {}\n", "1".repeat(200_000));
+    let refused = ask(&client, "put", quoted).await;
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.ends_with("(shortened)"), "{message}");
+    // Warnings too.
+    let ignored: String = (0..60)
+        .map(|n| format!(r#""x{n}{}": 1,"#, "y".repeat(3_000)))
+        .collect();
+    let warned = manifest("w", "file:///1.wasm")
+        .replace(r#""metadata":{"#, &format!(r#""metadata":{{{ignored}"#));
+    let put = ask(&client, "put", warned).await;
+    assert_eq!(put["result"], "created", "{put}");
+    let warnings = put["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 51);
+    assert_eq!(warnings[50], "and 10 more");
+    assert!(warnings[0].as_str().unwrap().len() <= 1024, "{put}");
+    // And an answer that is no refusal.
+    let description = "x".repeat(200 * 1024);
+    for app in 0..6 {
+        let text = manifest(&format!("a{app}"), "file:///1.wasm").replace(
+            r#""metadata":{"#,
+            &format!(r#""metadata":{{"annotations":{{"description":"{description}"}},"#),
+        );
+        assert_eq!(ask(&client, "put", text).await["result"], "created");
+    }
+    let list = ask(&client, "list", "").await;
+    assert_eq!(list["result"], "error");
+    assert!(
+        list["message"].as_str().unwrap().contains("max_payload"),
+        "{list}"
+    );
+    manager.stop().await;
+}
+
+#[tokio::test]
 async fn a_version_that_is_put_twice_at_once_is_there_once() {
     let nats = Nats::start(true).await;
     let manager = Manager::start(nats.settings()).await;

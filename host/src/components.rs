@@ -234,6 +234,8 @@ impl Running {
                 .limits
                 .as_ref()
                 .and_then(|limits| serde_json::to_value(limits).ok()),
+            stats: None,
+            dormant: false,
         }
     }
 

@@ -21,3 +21,6 @@ pub const SEQUENCE: &str = "trellis-seq";
 pub const TOTAL: &str = "trellis-total";
 /// Content type of a manifest put to the application manager (1.x's name).
 pub const CONTENT_TYPE: &str = "Content-Type";
+/// On a control request that an application manager makes: the number of its leadership. A host refuses those of a
+/// manager that has been followed by another, so that two never command at once.
+pub const FENCE: &str = "trellis-fence";

@@ -161,6 +161,24 @@ impl Subjects {
         self.event(">")
     }
 
+    /// Where a host says, every [`crate::control::host::BEAT_EVERY`], that it is alive. Ours: 1.x has nothing so small.
+    pub fn beat(&self, host: &HostId) -> String {
+        format!("trellis.beat.{}.{host}", self.lattice)
+    }
+
+    /// All hosts' beats.
+    pub fn beats(&self) -> String {
+        format!("trellis.beat.{}.*", self.lattice)
+    }
+
+    /// The host that a beat is of, by its subject.
+    pub fn beat_of<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject
+            .strip_prefix("trellis.beat.")?
+            .strip_prefix(self.lattice.as_str())?
+            .strip_prefix('.')
+    }
+
     fn provider(&self, provider: &str, suffix: impl Display) -> String {
         format!("wasmbus.rpc.{}.{provider}.{suffix}", self.lattice)
     }
@@ -238,6 +256,11 @@ impl Subjects {
     /// All application manager requests.
     pub fn apps(&self) -> String {
         self.app(">")
+    }
+
+    /// Where the application manager tells what it did and what happened to applications, as CloudEvents. Ours.
+    pub fn app_event(&self, name: &str) -> String {
+        format!("wadm.evt.{}.{name}", self.lattice)
     }
 
     /// Where the application manager tells of an application's status.

@@ -248,6 +248,7 @@ impl Lattice {
             config: config.iter().map(|&name| name.to_owned()).collect(),
             allow_update: false,
             limits: None,
+            dormant: false,
         };
         Ok(self.control.scale_component(&request).await?)
     }

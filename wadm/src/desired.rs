@@ -6,8 +6,8 @@ use trellis_lattice::{ComponentId, Link, LinkKey, LinkName, config::Config, cont
 
 use crate::{
     manifest::{
-        Component, ConfigProperty, LinkProperties, Manifest, Spread, SpreadProperties, Trait,
-        TraitProperties,
+        AutoscaleProperties, Component, ConfigProperty, LinkProperties, Manifest,
+        PlacementProperties, RolloutProperties, Spread, SpreadProperties, Trait, TraitProperties,
     },
     names,
 };
@@ -87,6 +87,12 @@ pub struct Workload {
     pub instances: u32,
     /// Where; never empty.
     pub spreads: Vec<Place>,
+    /// Rules on where that hold for every spread.
+    pub rules: PlacementProperties,
+    /// How another image takes its place.
+    pub rollout: RolloutProperties,
+    /// By what its instances are scaled, where they are not a fixed number.
+    pub autoscale: Option<AutoscaleProperties>,
 }
 
 /// A part of the instances and where they may be.
@@ -197,7 +203,7 @@ impl Builder<'_, '_> {
                     self.workload(component, trait_.ty == Trait::DAEMON, properties);
                 }
                 TraitProperties::Link(link) => self.link(component, link),
-                TraitProperties::Spread(_) | TraitProperties::Other(_) => {}
+                _ => {}
             }
         }
         if !has_scaler && component.properties().application.is_none() {
@@ -239,6 +245,20 @@ impl Builder<'_, '_> {
                 is_daemon,
                 instances: properties.instances,
                 spreads: places(&properties.spread),
+                rules: ours(component, |properties| match properties {
+                    TraitProperties::Placement(placement) => Some(placement),
+                    _ => None,
+                })
+                .unwrap_or_default(),
+                rollout: ours(component, |properties| match properties {
+                    TraitProperties::Rollout(rollout) => Some(rollout),
+                    _ => None,
+                })
+                .unwrap_or_default(),
+                autoscale: ours(component, |properties| match properties {
+                    TraitProperties::Autoscale(autoscale) => Some(autoscale),
+                    _ => None,
+                }),
             }))
         });
         self.app.parts.push(Part {
@@ -356,6 +376,18 @@ impl Builder<'_, '_> {
             .ok_or_else(|| format!("application {app} has no component {:?}", shared.component))?;
         names::component_id(app, &other.name, other.properties()).map_err(|error| error.to_string())
     }
+}
+
+/// A trait of ours, where the component has it.
+fn ours<T: Clone>(
+    component: &Component,
+    wanted: impl Fn(&TraitProperties) -> Option<&T>,
+) -> Option<T> {
+    component
+        .traits()
+        .iter()
+        .find_map(|one| wanted(&one.properties))
+        .cloned()
 }
 
 fn places(spreads: &[Spread]) -> Vec<Place> {

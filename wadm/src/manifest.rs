@@ -6,6 +6,7 @@
 
 mod check;
 mod image;
+mod ours;
 mod problem;
 mod read;
 mod suggest;
@@ -15,6 +16,10 @@ mod types;
 pub use check::is_app_name;
 pub use image::ImageError;
 pub(crate) use image::same as same_image;
+pub use ours::{
+    AutoscaleProperties, CanaryStep, HealthGate, PlacementProperties, RolloutProperties, Span,
+    Strategy, TopologySpread,
+};
 pub use problem::{ManifestErrors, Path, Position, Problem, Step, Warning};
 pub use tree::MAX_MANIFEST_BYTES;
 pub use types::{

@@ -4,6 +4,7 @@
 //! already is filtered by [`crate::attempts`]. Some steps wait for others: they come in a later plan.
 
 mod link;
+mod place;
 mod remove;
 mod share;
 mod workload;

@@ -59,6 +59,7 @@ pub async fn scale(
         config: options.run.config.clone(),
         allow_update: options.update,
         limits: (limits != ComponentLimits::default()).then_some(limits),
+        dormant: false,
     };
     ask(session, &request, !options.run.no_wait).await
 }
@@ -96,6 +97,7 @@ pub async fn stop(
             config: Vec::new(),
             allow_update: false,
             limits: None,
+            dormant: false,
         };
         ask(session, &request, true).await?;
     }

@@ -54,6 +54,9 @@ pub struct ScaleComponent {
     /// Limits for its instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ComponentLimits>,
+    /// Ours: keep it unloaded until its next call. A 1.x host runs it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dormant: bool,
 }
 
 /// Limits of a component's instances. All are ours but `max_memory`-like fields of 1.x, which are kept as they came.

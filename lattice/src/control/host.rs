@@ -1,9 +1,20 @@
 //! Hosts: who is there, what they run, and stopping one.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Annotations, Labels};
 use crate::id::{ComponentId, HostId, LatticeName};
+
+/// How often a host says that it is alive ([`crate::subject::Subjects::beat`]).
+pub const BEAT_EVERY: Duration = Duration::from_millis(400);
+
+/// Label: how many instances of components a host takes; without it any number.
+pub const CAPACITY: &str = "trellis.dev/capacity";
+
+/// Labels that begin so are taints: `trellis.dev/taint.KEY=VALUE` keeps away all that doesn't tolerate `KEY: VALUE`.
+pub const TAINT: &str = "trellis.dev/taint.";
 
 /// What a host says of itself when pinged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +102,39 @@ pub struct ComponentDescription {
     /// Limits, where it was started with some. 1.x writes null for none.
     #[serde(default)]
     pub limits: Option<serde_json::Value>,
+    /// Ours: how its calls went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<ComponentStats>,
+    /// Ours: it is unloaded and wakes at its next call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dormant: bool,
+}
+
+/// How a component's calls went on a host, since it runs there with its present image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentStats {
+    /// Calls that ended.
+    #[serde(default)]
+    pub calls: u64,
+    /// Those of them that failed: trapped, ran out of time or memory, or were refused for want of room. What a component
+    /// itself answers as a result's error is no failure; a status of 500 or more of its HTTP answer is one.
+    #[serde(default)]
+    pub errors: u64,
+    /// Calls that run now.
+    #[serde(default)]
+    pub in_flight: u32,
+    /// The most calls that ran or waited at once since the last inventory or heartbeat.
+    #[serde(default)]
+    pub peak: u32,
+    /// How long calls took, to the answer's head: the number at index `i` counts those of less than `2^i` microseconds and
+    /// not less than half of that. The last index counts all longer ones too; at most [`Self::BUCKETS`] numbers.
+    #[serde(default)]
+    pub latency: Vec<u64>,
+}
+
+impl ComponentStats {
+    /// How many numbers [`Self::latency`] has at most: up to about 67 seconds.
+    pub const BUCKETS: usize = 27;
 }
 
 /// A provider on a host.

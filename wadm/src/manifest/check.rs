@@ -1,5 +1,7 @@
 //! What a manifest's types alone don't say: names that are unique, references that lead somewhere, values that can be.
 
+mod ours;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use trellis_lattice::{ComponentId, Link, LinkName, config};
@@ -134,6 +136,7 @@ impl<'a> Check<'a> {
         let traits = path.field("traits");
         let mut scaler = None;
         let mut links = BTreeSet::new();
+        let mut rules = BTreeSet::new();
         for (index, trait_) in component.traits().iter().enumerate() {
             let path = traits.item(index);
             let below = path.field("properties");
@@ -156,6 +159,15 @@ impl<'a> Check<'a> {
                         findings.error(&below, text);
                     }
                     self.link(component, link, &below, findings);
+                }
+                TraitProperties::Placement(_)
+                | TraitProperties::Rollout(_)
+                | TraitProperties::Autoscale(_) => {
+                    if !rules.insert(trait_.ty.as_str()) {
+                        let text = format!("there is a {} already", trait_.ty);
+                        findings.error(&path.field("type"), text);
+                    }
+                    ours::trait_(component, trait_, &below, findings);
                 }
                 TraitProperties::Other(_) => {}
             }

@@ -1,5 +1,7 @@
 //! From the tree to the manifest's parts. Goes on after a mistake, so that all are found at once.
 
+mod ours;
+
 use std::collections::BTreeMap;
 
 use super::{
@@ -183,6 +185,13 @@ fn trait_(node: &Node, path: &Path, findings: &mut Findings) -> Option<Trait> {
         Trait::LINK => TraitProperties::Link(link(&properties, &below, findings)?),
         Trait::SPREAD | Trait::DAEMON => {
             TraitProperties::Spread(spread_properties(&properties, &below, findings)?)
+        }
+        Trait::PLACEMENT => {
+            TraitProperties::Placement(ours::placement(&properties, &below, findings)?)
+        }
+        Trait::ROLLOUT => TraitProperties::Rollout(ours::rollout(&properties, &below, findings)?),
+        Trait::AUTOSCALE => {
+            TraitProperties::Autoscale(ours::autoscale(&properties, &below, findings)?)
         }
         other => {
             let path = path.field("type");

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::ours::{AutoscaleProperties, PlacementProperties, RolloutProperties};
+
 /// An application's manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -175,8 +177,21 @@ impl Trait {
     pub const DAEMON: &str = "daemonscaler";
     /// A link.
     pub const LINK: &str = "link";
+    /// Ours: rules on where instances may be and how they are spread.
+    pub const PLACEMENT: &str = "placement";
+    /// Ours: how another image takes an image's place.
+    pub const ROLLOUT: &str = "rollout";
+    /// Ours: as many instances as calls need.
+    pub const AUTOSCALE: &str = "autoscale";
     /// The types that are known.
-    pub const KNOWN: [&str; 3] = [Self::SPREAD, Self::DAEMON, Self::LINK];
+    pub const KNOWN: [&str; 6] = [
+        Self::SPREAD,
+        Self::DAEMON,
+        Self::LINK,
+        Self::PLACEMENT,
+        Self::ROLLOUT,
+        Self::AUTOSCALE,
+    ];
 }
 
 /// A trait's properties.
@@ -187,6 +202,12 @@ pub enum TraitProperties {
     Link(LinkProperties),
     /// Of a `spreadscaler` or `daemonscaler`.
     Spread(SpreadProperties),
+    /// Of a `placement`.
+    Placement(PlacementProperties),
+    /// Of a `rollout`.
+    Rollout(RolloutProperties),
+    /// Of an `autoscale`.
+    Autoscale(AutoscaleProperties),
     /// Of a type we don't know, as they came.
     Other(serde_json::Value),
 }
@@ -204,6 +225,9 @@ impl<'de> Deserialize<'de> for Trait {
         let properties = match ty.as_str() {
             Self::LINK => TraitProperties::Link(from_value(properties)?),
             Self::SPREAD | Self::DAEMON => TraitProperties::Spread(from_value(properties)?),
+            Self::PLACEMENT => TraitProperties::Placement(from_value(properties)?),
+            Self::ROLLOUT => TraitProperties::Rollout(from_value(properties)?),
+            Self::AUTOSCALE => TraitProperties::Autoscale(from_value(properties)?),
             _ => TraitProperties::Other(properties),
         };
         Ok(Self { ty, properties })

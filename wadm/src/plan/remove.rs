@@ -161,5 +161,6 @@ pub(super) fn stop(host: &HostId, id: &ComponentId, there: &Component) -> Comman
         config: Vec::new(),
         allow_update: false,
         limits: None,
+        dormant: false,
     })
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use trellis_lattice::{
     ComponentId, HostId, Link, LinkKey,
     config::Config,
-    control::{Annotations, Labels, host::HostInventory},
+    control::{
+        Annotations, Labels,
+        host::{ComponentStats, HostInventory},
+    },
     event::Event,
 };
 
@@ -36,7 +39,7 @@ pub struct Host {
 }
 
 /// A component on a host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Component {
     /// Its image's reference.
     pub image: String,
@@ -44,6 +47,10 @@ pub struct Component {
     pub annotations: Annotations,
     /// How many instances it may have there.
     pub instances: u32,
+    /// How its calls went, where the host says.
+    pub stats: Option<ComponentStats>,
+    /// Whether it sleeps until it is called.
+    pub dormant: bool,
 }
 
 /// A provider on a host.
@@ -90,6 +97,8 @@ impl Observed {
                     image: component.image_ref.clone(),
                     annotations: component.annotations.clone(),
                     instances: component.max_instances,
+                    stats: component.stats.clone(),
+                    dormant: component.dormant,
                 };
                 (component.id.clone(), known)
             })
@@ -141,6 +150,7 @@ impl Observed {
                     image: event.image_ref.clone(),
                     annotations: event.annotations.clone(),
                     instances: event.max_instances,
+                    ..Component::default()
                 };
                 host.components
                     .insert(event.component_id.clone(), component);

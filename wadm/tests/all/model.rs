@@ -60,6 +60,7 @@ impl Model {
                 image: "file:///x.wasm".into(),
                 annotations: Annotations::new(),
                 instances: 1,
+                ..Component::default()
             },
         );
     }
@@ -132,6 +133,7 @@ impl Model {
                             image: scale.component_ref.clone(),
                             annotations: scale.annotations.clone().unwrap(),
                             instances,
+                            ..Component::default()
                         };
                         host.components
                             .insert(scale.component_id.clone(), component);

@@ -17,6 +17,44 @@ fn captured() -> String {
     first["request"].as_str().unwrap().to_owned()
 }
 
+/// A lattice and a manager at work on it.
+struct Stage {
+    nats: Nats,
+    lattice: Lattice,
+    manager: Manager,
+    client: async_nats::Client,
+}
+
+/// Hosts of these names, and a manager.
+async fn begin<const HOSTS: usize>(names: [&str; HOSTS]) -> (Stage, [Host; HOSTS]) {
+    let nats = Nats::start(true).await;
+    let lattice = Lattice::default();
+    let mut hosts = Vec::new();
+    for name in names {
+        hosts.push(Host::join(&nats, &lattice, name).await);
+    }
+    let manager = Manager::start(nats.settings()).await;
+    let client = nats.connect().await;
+    let stage = Stage {
+        nats,
+        lattice,
+        manager,
+        client,
+    };
+    let Ok(hosts) = hosts.try_into() else {
+        unreachable!("one host a name");
+    };
+    (stage, hosts)
+}
+
+/// The same, and the application runs.
+async fn deployed<const HOSTS: usize>(names: [&str; HOSTS]) -> (Stage, [Host; HOSTS]) {
+    let begun = begin(names).await;
+    deploy(&begun.0.client).await;
+    until_status(&begun.0.client, "deployed").await;
+    begun
+}
+
 async fn deploy(client: &async_nats::Client) {
     let put = ask(client, "put", captured()).await;
     assert_ne!(put["result"], "error", "{put}");
@@ -52,13 +90,15 @@ fn nothing_left(lattice: &Lattice, hosts: &[&Host]) -> bool {
 
 #[tokio::test]
 async fn it_asks_for_what_1_x_asked_for() {
-    let nats = Nats::start(true).await;
-    let lattice = Lattice::default();
-    let host = Host::join(&nats, &lattice, "a").await;
-    let manager = Manager::start(nats.settings()).await;
-    let client = nats.connect().await;
-    deploy(&client).await;
-    until_status(&client, "deployed").await;
+    let (
+        Stage {
+            nats: _nats,
+            lattice,
+            manager,
+            client,
+        },
+        [host],
+    ) = deployed(["a"]).await;
 
     let mut asked: Vec<(String, Value)> = lattice.lock().unwrap().asked.clone();
     asked.sort_by(|a, b| {
@@ -166,11 +206,15 @@ async fn it_asks_for_what_1_x_asked_for() {
 
 #[tokio::test]
 async fn the_first_command_comes_at_once() {
-    let nats = Nats::start(true).await;
-    let lattice = Lattice::default();
-    let host = Host::join(&nats, &lattice, "a").await;
-    let manager = Manager::start(nats.settings()).await;
-    let client = nats.connect().await;
+    let (
+        Stage {
+            nats: _nats,
+            lattice,
+            manager,
+            client,
+        },
+        [host],
+    ) = begin(["a"]).await;
     // Until it has looked around.
     deploy(&client).await;
     until_status(&client, "deployed").await;
@@ -193,14 +237,15 @@ async fn the_first_command_comes_at_once() {
 
 #[tokio::test]
 async fn a_lost_host_s_work_goes_elsewhere_and_a_new_host_gets_its_part() {
-    let nats = Nats::start(true).await;
-    let lattice = Lattice::default();
-    let a = Host::join(&nats, &lattice, "a").await;
-    let b = Host::join(&nats, &lattice, "b").await;
-    let manager = Manager::start(nats.settings()).await;
-    let client = nats.connect().await;
-    deploy(&client).await;
-    until_status(&client, "deployed").await;
+    let (
+        Stage {
+            nats,
+            lattice,
+            manager,
+            ..
+        },
+        [a, b],
+    ) = deployed(["a", "b"]).await;
     assert_eq!((a.count("kvc-kvc"), b.count("kvc-kvc")), (50, 50));
     b.kill().await;
     until("all on one host", async || {
@@ -219,10 +264,15 @@ async fn a_lost_host_s_work_goes_elsewhere_and_a_new_host_gets_its_part() {
 
 #[tokio::test]
 async fn without_a_host_it_waits_and_says_so() {
-    let nats = Nats::start(true).await;
-    let lattice = Lattice::default();
-    let manager = Manager::start(nats.settings()).await;
-    let client = nats.connect().await;
+    let (
+        Stage {
+            nats,
+            lattice,
+            manager,
+            client,
+        },
+        [],
+    ) = begin([]).await;
     deploy(&client).await;
     until_status(&client, "failed").await;
     let message = status(&client).await["status"]["message"].clone();
@@ -234,12 +284,16 @@ async fn without_a_host_it_waits_and_says_so() {
 
 #[tokio::test]
 async fn what_fails_is_told_and_tried_again() {
-    let nats = Nats::start(true).await;
-    let lattice = Lattice::default();
+    let (
+        Stage {
+            nats: _nats,
+            lattice,
+            manager,
+            client,
+        },
+        [host],
+    ) = begin(["a"]).await;
     lattice.lock().unwrap().provider_error = Some("no provider is named keyvalue-redsi".into());
-    let host = Host::join(&nats, &lattice, "a").await;
-    let manager = Manager::start(nats.settings()).await;
-    let client = nats.connect().await;
     deploy(&client).await;
     until_status(&client, "failed").await;
     let message = status(&client).await["status"]["message"].clone();
@@ -294,16 +348,18 @@ async fn a_manager_that_ends_in_the_middle_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn of_two_managers_one_acts_until_it_is_gone() {
-    let nats = Nats::start(true).await;
-    let lattice = Lattice::default();
-    let host = Host::join(&nats, &lattice, "a").await;
-    let first = Manager::start(nats.settings()).await;
-    let client = nats.connect().await;
-    deploy(&client).await;
-    until_status(&client, "deployed").await;
+    let (
+        Stage {
+            nats,
+            lattice,
+            manager,
+            client,
+        },
+        [host],
+    ) = deployed(["a"]).await;
     let second = Manager::start(nats.settings()).await;
     assert_eq!(asked(&lattice).len(), 7, "{:?}", asked(&lattice));
-    first.crash().await;
+    manager.crash().await;
     // A request may still go to the one that is gone.
     until("the other one answers", async || {
         try_ask(&client, "undeploy.kvc", "", Duration::from_secs(2))
@@ -323,13 +379,15 @@ async fn of_two_managers_one_acts_until_it_is_gone() {
 
 #[tokio::test]
 async fn it_goes_on_after_nats_was_away() {
-    let mut nats = Nats::start(true).await;
-    let lattice = Lattice::default();
-    let host = Host::join(&nats, &lattice, "a").await;
-    let manager = Manager::start(nats.settings()).await;
-    let client = nats.connect().await;
-    deploy(&client).await;
-    until_status(&client, "deployed").await;
+    let (
+        Stage {
+            mut nats,
+            lattice,
+            manager,
+            client,
+        },
+        [host],
+    ) = deployed(["a"]).await;
     let before = asked(&lattice).len();
     nats.crash().await;
     nats.resume().await;
@@ -353,11 +411,15 @@ async fn it_goes_on_after_nats_was_away() {
 
 #[tokio::test]
 async fn nonsense_among_the_events_changes_nothing() {
-    let nats = Nats::start(true).await;
-    let lattice = Lattice::default();
-    let host = Host::join(&nats, &lattice, "a").await;
-    let manager = Manager::start(nats.settings()).await;
-    let client = nats.connect().await;
+    let (
+        Stage {
+            nats: _nats,
+            lattice: _,
+            manager,
+            client,
+        },
+        [host],
+    ) = begin(["a"]).await;
     for (event, payload) in [
         ("component_scaled", "garbage"),
         ("provider_stopped", "{}"),

@@ -10,7 +10,10 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::OnceCell;
-use trellis_provider::keyvalue::{Error, KeyResponse};
+use trellis_provider::{
+    keyvalue::{Error, KeyResponse, Keyvalue},
+    rpc::CallContext,
+};
 
 use crate::{
     config::Settings,
@@ -34,13 +37,18 @@ pub struct Bucket {
 
 impl Bucket {
     /// The bucket of those settings. Nothing is asked of NATS yet.
-    pub fn new(settings: Settings, lattice: async_nats::Client) -> Self {
+    pub fn of(settings: Settings, lattice: async_nats::Client) -> Self {
         Self {
             settings,
             lattice,
             opened: ArcSwap::default(),
             counting: Counting::default(),
         }
+    }
+
+    /// The NATS bucket's name.
+    pub fn name(&self) -> &str {
+        &self.settings.bucket
     }
 
     /// Opens the bucket, if it isn't open.
@@ -95,105 +103,14 @@ impl Bucket {
         Ok(store)
     }
 
-    /// The value of a key.
-    ///
-    /// # Errors
-    /// NATS fails, or the key is too long.
-    pub async fn get(&self, keys: &Keys, key: &str) -> Result<Option<Bytes>, Error> {
-        let (store, key) = (self.open().await?, encode(keys, key)?);
-        store.get(key).await.map_err(|error| self.failed(&error))
-    }
-
-    /// Sets the value of a key.
-    ///
-    /// # Errors
-    /// NATS fails, or the key is too long.
-    pub async fn set(&self, keys: &Keys, key: &str, value: Bytes) -> Result<(), Error> {
-        let (store, key) = (self.open().await?, encode(keys, key)?);
-        store
-            .put(key, value)
-            .await
-            .map(drop)
-            .map_err(|error| self.failed(&error))
-    }
-
-    /// Deletes a key, whether it is there or not.
-    ///
-    /// # Errors
-    /// NATS fails, or the key is too long.
-    pub async fn delete(&self, keys: &Keys, key: &str) -> Result<(), Error> {
-        let (store, key) = (self.open().await?, encode(keys, key)?);
-        // 1.x purges too: earlier values are not kept.
-        store.purge(key).await.map_err(|error| self.failed(&error))
-    }
-
-    /// Adds to a number, which is 0 where there is none, and gives the sum.
-    ///
-    /// # Errors
-    /// NATS fails, the value is no number, or the sum would not fit.
-    pub async fn increment(&self, keys: &Keys, key: &str, delta: u64) -> Result<u64, Error> {
-        let (store, key) = (self.open().await?, encode(keys, key)?);
-        self.counting
-            .add(&store, &key, delta)
-            .await
-            .map_err(|error| self.told(error))
-    }
-
-    /// Some keys, from a cursor on.
-    ///
-    /// # Errors
-    /// NATS fails.
-    pub async fn list(&self, keys: &Keys, cursor: Option<u64>) -> Result<KeyResponse, Error> {
+    /// The open bucket, and a key as NATS has it.
+    async fn at(&self, keys: &Keys, key: &str) -> Result<(Store, String), Error> {
         let store = self.open().await?;
-        listing::page(&store, keys, cursor)
-            .await
-            .map_err(|error| self.failed(&*error))
-    }
-
-    /// The values of several keys, in their order.
-    ///
-    /// # Errors
-    /// NATS fails, or a key is too long.
-    pub async fn get_many(
-        &self,
-        keys: &Keys,
-        wanted: Vec<String>,
-    ) -> Result<Vec<Option<(String, Bytes)>>, Error> {
-        let get = |key: String| async move {
-            let value = self.get(keys, &key).await?;
-            Ok(value.map(|value| (key, value)))
-        };
-        stream::iter(wanted)
-            .map(get)
-            .buffered(BATCH)
-            .try_collect()
-            .await
-    }
-
-    /// Sets the values of several keys.
-    ///
-    /// # Errors
-    /// NATS fails, or a key is too long; others may have been set.
-    pub async fn set_many(&self, keys: &Keys, pairs: Vec<(String, Bytes)>) -> Result<(), Error> {
-        let set = |(key, value): (String, Bytes)| async move { self.set(keys, &key, value).await };
-        stream::iter(pairs)
-            .map(set)
-            .buffer_unordered(BATCH)
-            .try_collect()
-            .await
-    }
-
-    /// Deletes several keys.
-    ///
-    /// # Errors
-    /// NATS fails, or a key is too long; others may have been deleted.
-    pub async fn delete_many(&self, keys: &Keys, unwanted: Vec<String>) -> Result<(), Error> {
-        let delete = |key: String| async move { self.delete(keys, &key).await };
-        stream::iter(unwanted)
-            .map(delete)
-            .buffer_unordered(BATCH)
-            .try_collect()
-            .await
+        let key = keys.encode(key);
+        Ok((
+            store,
+            key.map_err(|error: TooLong| Error::Other(error.to_string()))?,
+        ))
     }
 
     fn failed(&self, error: &(dyn std::error::Error + 'static)) -> Error {
@@ -222,6 +139,110 @@ impl Bucket {
     }
 }
 
+impl Keyvalue for Bucket {
+    async fn get(&self, by: &CallContext, bucket: &str, key: &str) -> Result<Option<Bytes>, Error> {
+        let (store, key) = self.at(&keys(by, bucket), key).await?;
+        store.get(key).await.map_err(|error| self.failed(&error))
+    }
+
+    async fn set(
+        &self,
+        by: &CallContext,
+        bucket: &str,
+        key: &str,
+        value: Bytes,
+    ) -> Result<(), Error> {
+        let (store, key) = self.at(&keys(by, bucket), key).await?;
+        store
+            .put(key, value)
+            .await
+            .map(drop)
+            .map_err(|error| self.failed(&error))
+    }
+
+    async fn delete(&self, by: &CallContext, bucket: &str, key: &str) -> Result<(), Error> {
+        let (store, key) = self.at(&keys(by, bucket), key).await?;
+        // 1.x purges too: earlier values are not kept.
+        store.purge(key).await.map_err(|error| self.failed(&error))
+    }
+
+    async fn exists(&self, by: &CallContext, bucket: &str, key: &str) -> Result<bool, Error> {
+        Ok(self.get(by, bucket, key).await?.is_some())
+    }
+
+    async fn list_keys(
+        &self,
+        by: &CallContext,
+        bucket: &str,
+        cursor: Option<u64>,
+    ) -> Result<KeyResponse, Error> {
+        let store = self.open().await?;
+        listing::page(&store, &keys(by, bucket), cursor)
+            .await
+            .map_err(|error| self.failed(&*error))
+    }
+
+    async fn increment(
+        &self,
+        by: &CallContext,
+        bucket: &str,
+        key: &str,
+        delta: u64,
+    ) -> Result<u64, Error> {
+        let (store, key) = self.at(&keys(by, bucket), key).await?;
+        self.counting
+            .add(&store, &key, delta)
+            .await
+            .map_err(|error| self.told(error))
+    }
+
+    async fn get_many(
+        &self,
+        by: &CallContext,
+        bucket: &str,
+        wanted: Vec<String>,
+    ) -> Result<Vec<Option<(String, Bytes)>>, Error> {
+        let get = |key: String| async move {
+            let value = self.get(by, bucket, &key).await?;
+            Ok(value.map(|value| (key, value)))
+        };
+        stream::iter(wanted)
+            .map(get)
+            .buffered(BATCH)
+            .try_collect()
+            .await
+    }
+
+    async fn set_many(
+        &self,
+        by: &CallContext,
+        bucket: &str,
+        pairs: Vec<(String, Bytes)>,
+    ) -> Result<(), Error> {
+        let set =
+            |(key, value): (String, Bytes)| async move { self.set(by, bucket, &key, value).await };
+        stream::iter(pairs)
+            .map(set)
+            .buffer_unordered(BATCH)
+            .try_collect()
+            .await
+    }
+
+    async fn delete_many(
+        &self,
+        by: &CallContext,
+        bucket: &str,
+        unwanted: Vec<String>,
+    ) -> Result<(), Error> {
+        let delete = |key: String| async move { self.delete(by, bucket, &key).await };
+        stream::iter(unwanted)
+            .map(delete)
+            .buffer_unordered(BATCH)
+            .try_collect()
+            .await
+    }
+}
+
 /// Whether the bucket isn't there, as opposed to that NATS can't say.
 fn is_missing(error: &async_nats::jetstream::context::KeyValueError) -> bool {
     use std::error::Error as _;
@@ -236,9 +257,9 @@ fn is_missing(error: &async_nats::jetstream::context::KeyValueError) -> bool {
     })
 }
 
-fn encode(keys: &Keys, key: &str) -> Result<String, Error> {
-    keys.encode(key)
-        .map_err(|error: TooLong| Error::Other(error.to_string()))
+/// Where the keys are of what a component calls `bucket`.
+fn keys(by: &CallContext, bucket: &str) -> Keys {
+    Keys::of(bucket, by.link_name.as_deref().unwrap_or("default"))
 }
 
 impl fmt::Debug for Bucket {

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use trellis_provider::contract::{ComponentId, connect::NatsSettings};
+use trellis_provider::{
+    config::SettingsError,
+    contract::{ComponentId, connect::NatsSettings},
+};
 
 /// JetStream keeps at most this many copies.
 const MAX_REPLICAS: usize = 5;
@@ -67,16 +70,6 @@ impl Server {
             ..NatsSettings::new(&*self.url)
         }
     }
-}
-
-/// A field that doesn't fit: its name and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("field `{field}`: {problem}")]
-pub struct SettingsError {
-    /// The field.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: String,
 }
 
 impl BucketConfig {

@@ -3,7 +3,7 @@
 //! - [`config`]: a link's configuration.
 //! - [`keys`]: where a component's buckets and keys are in a NATS bucket.
 //! - [`bucket`]: a NATS bucket behind a link, with its [`listing`] and [`counting`].
-//! - [`provider`] takes the links and answers the calls.
+//! - [`provider`]: what makes it a provider.
 
 pub mod bucket;
 pub mod config;

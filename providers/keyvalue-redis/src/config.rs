@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo};
 use serde::Deserialize;
+use trellis_provider::config::SettingsError;
 
 /// Where Redis is when nobody says so; 1.x's default.
 const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
@@ -36,16 +37,6 @@ pub struct Settings {
     pub connection_timeout: Duration,
     /// How long Redis may take to answer.
     pub response_timeout: Duration,
-}
-
-/// A field that doesn't fit: its name and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("field `{field}`: {problem}")]
-pub struct SettingsError {
-    /// The field.
-    pub field: &'static str,
-    /// What is wrong with it; never the URL itself, which may hold a password.
-    pub problem: String,
 }
 
 impl RedisConfig {

@@ -3,7 +3,7 @@
 //! - [`config`]: a link's configuration.
 //! - [`keys`]: where a bucket's keys are.
 //! - [`redis_store`]: Redis behind a link.
-//! - [`provider`] takes the links and answers the calls.
+//! - [`provider`]: what makes it a provider.
 
 pub mod config;
 pub mod keys;

@@ -7,10 +7,14 @@ use redis::{
     Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
-use trellis_provider::keyvalue::{Error, KeyResponse};
+use trellis_provider::{
+    config::SettingsError,
+    keyvalue::{Error, KeyResponse, Keyvalue},
+    rpc::CallContext,
+};
 
 use crate::{
-    config::{Settings, SettingsError},
+    config::Settings,
     keys::{Keys, Reserved},
 };
 
@@ -37,7 +41,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// The settings can't be used.
-    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
+    pub fn open(settings: &Settings) -> Result<Self, SettingsError> {
         let refused = |error: RedisError| SettingsError {
             field: "url",
             problem: format!("not usable: {}", error.category()),
@@ -58,7 +62,7 @@ impl RedisStore {
     }
 
     /// Where it is, without user and password.
-    pub fn shown(&self) -> &str {
+    pub fn place(&self) -> &str {
         &self.shown
     }
 
@@ -68,140 +72,6 @@ impl RedisStore {
     /// Why it doesn't.
     pub async fn ping(&self) -> Result<(), Error> {
         self.ask(&redis::cmd("PING"), Effect::None).await
-    }
-
-    /// The value of a key.
-    ///
-    /// # Errors
-    /// As Redis says; the key holds something else than a string.
-    pub async fn get(&self, keys: &Keys, key: &str) -> Result<Option<Bytes>, Error> {
-        let value: Option<Vec<u8>> = self.ask(&Cmd::get(full(keys, key)?), Effect::None).await?;
-        Ok(value.map(Bytes::from))
-    }
-
-    /// Sets the value of a key.
-    ///
-    /// # Errors
-    /// As Redis says.
-    pub async fn set(&self, keys: &Keys, key: &str, value: &[u8]) -> Result<(), Error> {
-        self.ask(&Cmd::set(full(keys, key)?, value), Effect::Same)
-            .await
-    }
-
-    /// Deletes a key, whether it is there or not.
-    ///
-    /// # Errors
-    /// As Redis says.
-    pub async fn delete(&self, keys: &Keys, key: &str) -> Result<(), Error> {
-        self.ask(&Cmd::del(full(keys, key)?), Effect::Same).await
-    }
-
-    /// Whether a key is there.
-    ///
-    /// # Errors
-    /// As Redis says.
-    pub async fn exists(&self, keys: &Keys, key: &str) -> Result<bool, Error> {
-        self.ask(&Cmd::exists(full(keys, key)?), Effect::None).await
-    }
-
-    /// Some keys, from a cursor on. A page may be empty and still have a cursor.
-    ///
-    /// # Errors
-    /// As Redis says.
-    pub async fn list(&self, keys: &Keys, cursor: Option<u64>) -> Result<KeyResponse, Error> {
-        let mut cursor = cursor.unwrap_or_default();
-        let mut found = Vec::new();
-        for _ in 0..SCAN_ROUNDS {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor);
-            if let Some(pattern) = keys.pattern() {
-                scan.arg("MATCH").arg(pattern);
-            }
-            scan.arg("COUNT").arg(SCAN_COUNT);
-            let (next, page): (u64, Vec<Vec<u8>>) = self.ask(&scan, Effect::None).await?;
-            found.extend(page.iter().filter_map(|full| keys.own(full)));
-            cursor = next;
-            if cursor == 0 || !found.is_empty() {
-                break;
-            }
-        }
-        Ok(KeyResponse {
-            keys: found,
-            cursor: (cursor != 0).then_some(cursor),
-        })
-    }
-
-    /// Adds to a number, which is 0 where there is none, and gives the sum.
-    ///
-    /// # Errors
-    /// As Redis says; the value is no number, or the sum would not fit.
-    pub async fn increment(&self, keys: &Keys, key: &str, delta: u64) -> Result<u64, Error> {
-        let delta = i64::try_from(delta).map_err(|_| {
-            Error::Other(format!(
-                "Redis counts with 64 bits and a sign: {delta} is too much to add"
-            ))
-        })?;
-        let sum: i64 = self
-            .ask(&Cmd::incr(full(keys, key)?, delta), Effect::Another)
-            .await?;
-        u64::try_from(sum).map_err(|_| {
-            Error::Other(format!(
-                "the sum is {sum}, and the interface has no negative numbers"
-            ))
-        })
-    }
-
-    /// The values of several keys.
-    ///
-    /// # Errors
-    /// As Redis says.
-    pub async fn get_many(
-        &self,
-        keys: &Keys,
-        wanted: Vec<String>,
-    ) -> Result<Vec<Option<(String, Bytes)>>, Error> {
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut get = redis::cmd("MGET");
-        for key in &wanted {
-            get.arg(full(keys, key)?);
-        }
-        let values: Vec<Option<Vec<u8>>> = self.ask(&get, Effect::None).await?;
-        let pairs = wanted.into_iter().zip(values);
-        Ok(pairs
-            .map(|(key, value)| Some((key, value?.into())))
-            .collect())
-    }
-
-    /// Sets the values of several keys.
-    ///
-    /// # Errors
-    /// As Redis says.
-    pub async fn set_many(&self, keys: &Keys, pairs: &[(String, Bytes)]) -> Result<(), Error> {
-        if pairs.is_empty() {
-            return Ok(());
-        }
-        let mut set = redis::cmd("MSET");
-        for (key, value) in pairs {
-            set.arg(full(keys, key)?).arg(&value[..]);
-        }
-        self.ask(&set, Effect::Same).await
-    }
-
-    /// Deletes several keys.
-    ///
-    /// # Errors
-    /// As Redis says.
-    pub async fn delete_many(&self, keys: &Keys, unwanted: &[String]) -> Result<(), Error> {
-        if unwanted.is_empty() {
-            return Ok(());
-        }
-        let mut delete = redis::cmd("DEL");
-        for key in unwanted {
-            delete.arg(full(keys, key)?);
-        }
-        self.ask(&delete, Effect::Same).await
     }
 
     /// Sends a command. One that has no other effect when it is done twice is tried again, once, when the connection
@@ -249,6 +119,148 @@ impl RedisStore {
                 Error::Other(format!("Redis at {}: {error}", self.shown))
             }
         }
+    }
+}
+
+impl Keyvalue for RedisStore {
+    async fn get(&self, _: &CallContext, bucket: &str, key: &str) -> Result<Option<Bytes>, Error> {
+        let value: Option<Vec<u8>> = self
+            .ask(&Cmd::get(full(&Keys::of(bucket), key)?), Effect::None)
+            .await?;
+        Ok(value.map(Bytes::from))
+    }
+
+    async fn set(
+        &self,
+        _: &CallContext,
+        bucket: &str,
+        key: &str,
+        value: Bytes,
+    ) -> Result<(), Error> {
+        self.ask(
+            &Cmd::set(full(&Keys::of(bucket), key)?, &value[..]),
+            Effect::Same,
+        )
+        .await
+    }
+
+    async fn delete(&self, _: &CallContext, bucket: &str, key: &str) -> Result<(), Error> {
+        self.ask(&Cmd::del(full(&Keys::of(bucket), key)?), Effect::Same)
+            .await
+    }
+
+    async fn exists(&self, _: &CallContext, bucket: &str, key: &str) -> Result<bool, Error> {
+        self.ask(&Cmd::exists(full(&Keys::of(bucket), key)?), Effect::None)
+            .await
+    }
+
+    async fn list_keys(
+        &self,
+        _: &CallContext,
+        bucket: &str,
+        cursor: Option<u64>,
+    ) -> Result<KeyResponse, Error> {
+        let keys = Keys::of(bucket);
+        let mut cursor = cursor.unwrap_or_default();
+        let mut found = Vec::new();
+        for _ in 0..SCAN_ROUNDS {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor);
+            if let Some(pattern) = keys.pattern() {
+                scan.arg("MATCH").arg(pattern);
+            }
+            scan.arg("COUNT").arg(SCAN_COUNT);
+            let (next, page): (u64, Vec<Vec<u8>>) = self.ask(&scan, Effect::None).await?;
+            found.extend(page.iter().filter_map(|full| keys.own(full)));
+            cursor = next;
+            if cursor == 0 || !found.is_empty() {
+                break;
+            }
+        }
+        Ok(KeyResponse {
+            keys: found,
+            cursor: (cursor != 0).then_some(cursor),
+        })
+    }
+
+    async fn increment(
+        &self,
+        _: &CallContext,
+        bucket: &str,
+        key: &str,
+        delta: u64,
+    ) -> Result<u64, Error> {
+        let delta = i64::try_from(delta).map_err(|_| {
+            Error::Other(format!(
+                "Redis counts with 64 bits and a sign: {delta} is too much to add"
+            ))
+        })?;
+        let sum: i64 = self
+            .ask(
+                &Cmd::incr(full(&Keys::of(bucket), key)?, delta),
+                Effect::Another,
+            )
+            .await?;
+        u64::try_from(sum).map_err(|_| {
+            Error::Other(format!(
+                "the sum is {sum}, and the interface has no negative numbers"
+            ))
+        })
+    }
+
+    async fn get_many(
+        &self,
+        _: &CallContext,
+        bucket: &str,
+        wanted: Vec<String>,
+    ) -> Result<Vec<Option<(String, Bytes)>>, Error> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = Keys::of(bucket);
+        let mut get = redis::cmd("MGET");
+        for key in &wanted {
+            get.arg(full(&keys, key)?);
+        }
+        let values: Vec<Option<Vec<u8>>> = self.ask(&get, Effect::None).await?;
+        let pairs = wanted.into_iter().zip(values);
+        Ok(pairs
+            .map(|(key, value)| Some((key, value?.into())))
+            .collect())
+    }
+
+    async fn set_many(
+        &self,
+        _: &CallContext,
+        bucket: &str,
+        pairs: Vec<(String, Bytes)>,
+    ) -> Result<(), Error> {
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let keys = Keys::of(bucket);
+        let mut set = redis::cmd("MSET");
+        for (key, value) in &pairs {
+            set.arg(full(&keys, key)?).arg(&value[..]);
+        }
+        self.ask(&set, Effect::Same).await
+    }
+
+    async fn delete_many(
+        &self,
+        _: &CallContext,
+        bucket: &str,
+        unwanted: Vec<String>,
+    ) -> Result<(), Error> {
+        if unwanted.is_empty() {
+            return Ok(());
+        }
+        let keys = Keys::of(bucket);
+        let mut delete = redis::cmd("DEL");
+        for key in &unwanted {
+            delete.arg(full(&keys, key)?);
+        }
+        self.ask(&delete, Effect::Same).await
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
+use trellis_provider::config::SettingsError;
 
 use crate::{connection::Server, subscription::Subscription};
 
@@ -32,16 +33,6 @@ pub struct MessagingConfig {
     max_in_flight: Option<usize>,
     /// How long the component has for one message, in milliseconds.
     timeout_ms: Option<u64>,
-}
-
-/// A field that doesn't fit.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("field `{field}`: {problem}")]
-pub struct SettingsError {
-    /// The field.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: String,
 }
 
 /// How messages are given to a component.

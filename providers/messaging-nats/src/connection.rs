@@ -1,14 +1,9 @@
 //! Connections: the lattice's, or one to another NATS, shared by links of equal settings.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, Weak},
-};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use trellis_provider::{
-    Lattice,
+    Lattice, Shared,
     contract::connect::{ConnectError, NatsSettings},
 };
 
@@ -89,7 +84,7 @@ impl Connection {
 #[derive(Debug)]
 pub struct Connections {
     lattice: Arc<Connection>,
-    others: Mutex<HashMap<Server, Weak<Connection>>>,
+    others: Shared<Server, Connection>,
 }
 
 impl Connections {
@@ -101,7 +96,7 @@ impl Connections {
         };
         Self {
             lattice: Arc::new(connection),
-            others: Mutex::default(),
+            others: Shared::default(),
         }
     }
 
@@ -113,23 +108,15 @@ impl Connections {
         let Some(server) = server else {
             return Ok(self.lattice.clone());
         };
-        let known = self.others().get(server).and_then(Weak::upgrade);
-        if let Some(connection) = known {
+        if let Some(connection) = self.others.get(server) {
             return Ok(connection);
         }
         // Links come one after the other, so nobody else connects to it meanwhile.
         let client = server.nats_settings().connect(crate::NAME).await?;
-        let connection = Arc::new(Connection {
+        let connection = Connection {
             client,
             reserved: None,
-        });
-        let mut others = self.others();
-        others.retain(|_, connection| connection.strong_count() > 0);
-        others.insert(server.clone(), Arc::downgrade(&connection));
-        Ok(connection)
-    }
-
-    fn others(&self) -> std::sync::MutexGuard<'_, HashMap<Server, Weak<Connection>>> {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+        };
+        Ok(self.others.put(server.clone(), connection))
     }
 }

@@ -12,6 +12,7 @@ use futures::future::join_all;
 use tokio::task::JoinSet;
 use trellis_provider::{
     Lattice, LinkConfig, LinkError, LinkTable, Provider, StartError,
+    config::SettingsError,
     contract::LinkKey,
     messaging::{self, BrokerMessage, Messaging},
     rpc::{CallContext, Handler},
@@ -78,8 +79,7 @@ impl Provider for MessagingNats {
         &self,
         link: LinkConfig<MessagingConfig>,
     ) -> Result<(), LinkError> {
-        let wrong =
-            |error: crate::config::SettingsError| link.config_error(error.field, error.problem);
+        let wrong = |error: SettingsError| link.config_error(error.field, error.problem);
         let subscriptions = link.config.subscriptions(&self.own).map_err(wrong)?;
         let pace = link.config.pace(&self.own).map_err(wrong)?;
         let connection = self.connection(&link).await?;

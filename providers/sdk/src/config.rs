@@ -4,16 +4,14 @@
 //! any type that derives `Deserialize`: numbers, booleans and enums are read from their text, a list from
 //! comma-separated text, and what does not fit is an error that names the field and the value.
 
+mod fields;
 mod value;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde::{
-    Deserialize,
-    de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor},
-};
+use serde::{Deserialize, de::DeserializeOwned};
 
-use self::value::{Text, ValueError};
+use self::{fields::Fields, value::ValueError};
 
 /// A configuration that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +33,16 @@ pub enum ConfigError {
         field: String,
         /// What is wrong with its value.
         problem: String,
+    },
+    /// A field that the configuration doesn't have.
+    #[error("{what}: there is no field `{field}`{}", meant(nearest.as_deref()))]
+    Unknown {
+        /// Whose configuration.
+        what: String,
+        /// The field.
+        field: String,
+        /// The field that is likely meant.
+        nearest: Option<String>,
     },
     /// It doesn't fit as a whole.
     #[error("{what}: {problem}")]
@@ -61,15 +69,33 @@ impl ConfigError {
     }
 }
 
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |field| format!("; did you mean `{field}`?"))
+}
+
+/// A field that was read and is refused by the provider: its name and what is wrong with it.
+/// [`LinkConfig::config_error`](crate::LinkConfig::config_error) makes a link's error of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("field `{field}`: {problem}")]
+pub struct SettingsError {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with it; never its value where that may hold a password.
+    pub problem: String,
+}
+
 /// The type of a configuration that a provider doesn't have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct NoConfig {}
 
-/// Reads a configuration. Fields that the type doesn't know are logged by name and left alone: 1.x's manifests may
-/// hold some that only 1.x's providers know.
+/// Reads a configuration. A field's name may be written in capitals, as for 1.x's providers.
+///
+/// Fields that the type doesn't know are logged by name and left alone: 1.x's manifests may hold some that only 1.x's
+/// providers know. With `#[serde(deny_unknown_fields)]` they are refused instead; one that is to be left alone
+/// nevertheless is then a field of the type [`serde::de::IgnoredAny`].
 ///
 /// # Errors
-/// [`ConfigError`] names the field that is missing or whose value doesn't fit.
+/// [`ConfigError`] names the field that is missing, unknown, or has a value that doesn't fit.
 ///
 /// ```
 /// #[derive(serde::Deserialize)]
@@ -86,12 +112,7 @@ pub fn from_config<T: DeserializeOwned>(
     what: &str,
     config: &BTreeMap<String, String>,
 ) -> Result<T, ConfigError> {
-    let mut fields = Fields {
-        entries: config.iter(),
-        value: None,
-        field: None,
-        unknown: BTreeSet::new(),
-    };
+    let mut fields = Fields::new(config);
     let read = T::deserialize(&mut fields);
     if !fields.unknown.is_empty() {
         tracing::warn!(config = what, fields = ?fields.unknown, "configuration fields that have no meaning here");
@@ -101,6 +122,11 @@ pub fn from_config<T: DeserializeOwned>(
         (ValueError::Missing(field), _) => ConfigError::Missing {
             what: what.to_owned(),
             field: field.to_owned(),
+        },
+        (ValueError::Unknown { field, nearest }, _) => ConfigError::Unknown {
+            what: what.to_owned(),
+            field,
+            nearest: nearest.map(str::to_owned),
         },
         (ValueError::Problem(problem), Some(field)) => ConfigError::Field {
             what: what.to_owned(),
@@ -112,61 +138,6 @@ pub fn from_config<T: DeserializeOwned>(
             problem,
         },
     })
-}
-
-/// Walks through a configuration and remembers where it is, for the error.
-struct Fields<'a> {
-    entries: std::collections::btree_map::Iter<'a, String, String>,
-    value: Option<(&'a str, &'a str)>,
-    field: Option<String>,
-    unknown: BTreeSet<String>,
-}
-
-impl<'de> serde::Deserializer<'de> for &mut Fields<'_> {
-    type Error = ValueError;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        visitor.visit_map(self)
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-impl<'de> MapAccess<'de> for &mut Fields<'_> {
-    type Error = ValueError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, ValueError> {
-        let Some((key, value)) = self.entries.next() else {
-            return Ok(None);
-        };
-        self.value = Some((key, value));
-        seed.deserialize(Text::new(key)).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, ValueError> {
-        let Some((key, value)) = self.value.take() else {
-            return Err(ValueError::Problem("a value without its field".to_owned()));
-        };
-        let text = Text::new(value);
-        let read = seed.deserialize(&text);
-        if text.ignored() {
-            self.unknown.insert(key.to_owned());
-        }
-        // Stays unset once all is read, so that an error of the whole isn't blamed on the last field.
-        if read.is_err() {
-            self.field = Some(key.to_owned());
-        }
-        read
-    }
 }
 
 #[cfg(test)]
@@ -251,6 +222,42 @@ mod tests {
             message(&[("url", "u"), ("mode", "host")]),
             "link: field `mode`: unknown variant `host`, expected `address` or `path`"
         );
+    }
+
+    #[test]
+    fn a_field_s_name_may_be_in_capitals() {
+        let settings = read(&[("Url", "u"), ("RETRIES", "3")]).unwrap();
+        assert_eq!((settings.url.as_str(), settings.retries), ("u", 3));
+        // The one that is written as it should be goes before.
+        let settings = read(&[("url", "u"), ("RETRIES", "3"), ("retries", "4")]).unwrap();
+        assert_eq!(settings.retries, 4);
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_where_the_type_says_so() {
+        #[derive(Debug, Default, PartialEq, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct Strict {
+            address: String,
+            readonly_mode: serde::de::IgnoredAny,
+        }
+        let read = |field: &str| {
+            from_config::<Strict>("link", &[(field.to_owned(), "x".to_owned())].into())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(read("address").unwrap().address, "x");
+        assert_eq!(read("Address").unwrap().address, "x");
+        assert_eq!(read("readonly_mode"), Ok(Strict::default()));
+        assert_eq!(
+            read("adress").unwrap_err(),
+            "link: there is no field `adress`; did you mean `address`?"
+        );
+        assert_eq!(
+            read("colour").unwrap_err(),
+            "link: there is no field `colour`"
+        );
+        let long = read(&"x".repeat(1 << 20)).unwrap_err();
+        assert!(long.len() < 200, "{}", long.len());
     }
 
     #[test]

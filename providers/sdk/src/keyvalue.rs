@@ -1,9 +1,11 @@
-//! Answering `wasi:keyvalue`: a provider implements [`Keyvalue`], and [`handler`] makes a handler of it.
+//! Answering `wasi:keyvalue`: a provider implements [`Keyvalue`], and [`handler`] makes a handler of it. Where each link
+//! leads to a store, the provider itself is there too: [`Linked`], over a [`Backend`].
+
+mod linked;
 
 use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
-use futures::future::{BoxFuture, FutureExt as _};
 pub use trellis_rpc::interface::keyvalue::{Error, KeyResponse};
 use trellis_rpc::{
     CallContext, CallError, Handler, IncomingCall, Outgoing,
@@ -15,6 +17,9 @@ use trellis_rpc::{
         },
     },
 };
+
+pub use self::linked::{Backend, Linked};
+use crate::answers::{self, unknown_function};
 
 /// A key-value store, as components see it. `bucket` is the name that the component opened, `default` by habit; the
 /// context says who calls, over which link.
@@ -98,21 +103,10 @@ pub trait Keyvalue: Send + Sync + 'static {
 
 /// A handler that answers the interfaces `store`, `atomics` and `batch` from a store.
 pub fn handler<T: Keyvalue>(store: Arc<T>) -> Arc<dyn Handler> {
-    Arc::new(Answers(store))
+    answers::handler(store, answer::<T>)
 }
 
-struct Answers<T>(Arc<T>);
-
-impl<T: Keyvalue> Handler for Answers<T> {
-    fn handle(
-        self: Arc<Self>,
-        call: IncomingCall,
-    ) -> BoxFuture<'static, Result<Outgoing, CallError>> {
-        async move { answer(&*self.0, call).await }.boxed()
-    }
-}
-
-async fn answer<T: Keyvalue>(store: &T, call: IncomingCall) -> Result<Outgoing, CallError> {
+async fn answer<T: Keyvalue>(store: Arc<T>, call: IncomingCall) -> Result<Outgoing, CallError> {
     let IncomingCall {
         operation,
         context: by,
@@ -161,15 +155,6 @@ async fn answer<T: Keyvalue>(store: &T, call: IncomingCall) -> Result<Outgoing, 
             let params = DeleteMany::decode_params(params)?;
             DeleteMany::answer(&store.delete_many(&by, &params.bucket, params.keys).await)
         }
-        _ => {
-            return Err(CallError::UnknownFunction {
-                target: by
-                    .target_id
-                    .as_deref()
-                    .unwrap_or("this provider")
-                    .to_owned(),
-                operation: operation.to_string(),
-            });
-        }
+        _ => return Err(unknown_function(&operation, &by)),
     })
 }

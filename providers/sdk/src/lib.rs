@@ -3,7 +3,8 @@
 //!
 //! - [`Provider`]: what a provider implements; [`run`] makes a process of it.
 //! - [`Lattice`], [`Component`]: its place in the lattice, and calls to components.
-//! - [`LinkConfig`], [`LinkTable`]: links, with their configuration as a Rust type ([`config`]).
+//! - [`LinkConfig`], [`LinkTable`], [`Shared`]: links, with their configuration as a Rust type ([`config`]), and what is
+//!   kept for them.
 //! - [`keyvalue`], [`messaging`]: answering the interfaces that Trellis types itself.
 //!
 //! ```no_run
@@ -51,6 +52,7 @@
 //! }
 //! ```
 
+mod answers;
 pub mod config;
 mod control;
 mod error;
@@ -65,6 +67,7 @@ pub mod messaging;
 mod provider;
 mod run;
 mod secrets;
+mod shared;
 
 pub use error::{LinkError, RunError};
 pub use lattice::{CallOptions, Component, Lattice};
@@ -73,6 +76,7 @@ pub use link_table::{LinkTable, NoLink};
 pub use provider::{Provider, StartError};
 pub use run::{DRAIN_LIMIT, run, run_with_host_data};
 pub use secrets::{Secret, Secrets, SecretsError};
+pub use shared::Shared;
 pub use trellis_lattice as contract;
 pub use trellis_lattice::provider::{Health, HostData};
 pub use trellis_rpc as rpc;

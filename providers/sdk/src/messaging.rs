@@ -5,7 +5,6 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::{BoxFuture, FutureExt as _};
 pub use trellis_rpc::interface::messaging::{BrokerMessage, HandleMessage};
 use trellis_rpc::{
     CallContext, CallError, Handler, IncomingCall, Outgoing,
@@ -14,6 +13,8 @@ use trellis_rpc::{
         messaging::{CONSUMER, Publish, Request},
     },
 };
+
+use crate::answers::{self, unknown_function};
 
 /// A message broker, as components see it. The context says who calls, over which link.
 ///
@@ -38,21 +39,10 @@ pub trait Messaging: Send + Sync + 'static {
 
 /// A handler that answers the interface `consumer` from a broker.
 pub fn handler<T: Messaging>(broker: Arc<T>) -> Arc<dyn Handler> {
-    Arc::new(Answers(broker))
+    answers::handler(broker, answer::<T>)
 }
 
-struct Answers<T>(Arc<T>);
-
-impl<T: Messaging> Handler for Answers<T> {
-    fn handle(
-        self: Arc<Self>,
-        call: IncomingCall,
-    ) -> BoxFuture<'static, Result<Outgoing, CallError>> {
-        async move { answer(&*self.0, call).await }.boxed()
-    }
-}
-
-async fn answer<T: Messaging>(broker: &T, call: IncomingCall) -> Result<Outgoing, CallError> {
+async fn answer<T: Messaging>(broker: Arc<T>, call: IncomingCall) -> Result<Outgoing, CallError> {
     let IncomingCall {
         operation,
         context: by,
@@ -73,15 +63,6 @@ async fn answer<T: Messaging>(broker: &T, call: IncomingCall) -> Result<Outgoing
                     .await,
             )
         }
-        _ => {
-            return Err(CallError::UnknownFunction {
-                target: by
-                    .target_id
-                    .as_deref()
-                    .unwrap_or("this provider")
-                    .to_owned(),
-                operation: operation.to_string(),
-            });
-        }
+        _ => return Err(unknown_function(&operation, &by)),
     })
 }

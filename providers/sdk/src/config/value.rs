@@ -4,11 +4,18 @@ use std::{cell::Cell, fmt};
 
 use serde::de::{self, IntoDeserializer as _, Visitor};
 
+use super::fields::nearest;
+
 /// What is wrong with a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ValueError {
     /// A field that must be there is not.
     Missing(&'static str),
+    /// A field that there is not.
+    Unknown {
+        field: String,
+        nearest: Option<&'static str>,
+    },
     /// Anything else.
     Problem(String),
 }
@@ -17,6 +24,7 @@ impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(field) => write!(f, "field `{field}` is missing"),
+            Self::Unknown { field, .. } => write!(f, "there is no field `{field}`"),
             Self::Problem(problem) => f.write_str(problem),
         }
     }
@@ -31,6 +39,13 @@ impl de::Error for ValueError {
 
     fn missing_field(field: &'static str) -> Self {
         Self::Missing(field)
+    }
+
+    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        Self::Unknown {
+            field: shown(field),
+            nearest: nearest(field, known),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
+use trellis_provider::config::SettingsError;
 
 /// Where a link listens when neither it nor the provider says so; 1.x's default.
 const DEFAULT_ADDRESS: SocketAddr =
@@ -44,8 +45,10 @@ pub enum RoutingMode {
     Address,
 }
 
-/// A link's `source_config`.
+/// A link's `source_config`. A field that neither this server nor 1.x's has is refused: it is a mistake that would have
+/// the server listen somewhere else.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct LinkSettings {
     /// Where to listen.
     address: Option<SocketAddr>,
@@ -59,6 +62,22 @@ pub struct LinkSettings {
     max_body_bytes: Option<u64>,
     /// How many connections are open at once; more wait to be accepted.
     max_connections: Option<usize>,
+    // What 1.x's server has besides.
+    port: IgnoredAny,
+    path: IgnoredAny,
+    host: IgnoredAny,
+    cache_control: IgnoredAny,
+    readonly_mode: IgnoredAny,
+    cors_allowed_origins: IgnoredAny,
+    cors_allowed_headers: IgnoredAny,
+    cors_allowed_methods: IgnoredAny,
+    cors_exposed_headers: IgnoredAny,
+    cors_max_age_secs: IgnoredAny,
+    tls_cert_file: IgnoredAny,
+    tls_priv_key_file: IgnoredAny,
+    config_file: IgnoredAny,
+    config_b64: IgnoredAny,
+    config_json: IgnoredAny,
 }
 
 /// What a link asks for, checked, with every default filled in.
@@ -93,21 +112,12 @@ impl ServerConfig {
     }
 }
 
-/// A field out of its bounds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutOfBounds {
-    /// The field.
-    pub field: &'static str,
-    /// What is wrong with its value.
-    pub problem: String,
-}
-
 impl LinkSettings {
     /// The settings of a link.
     ///
     /// # Errors
     /// Names the field that is out of bounds.
-    pub fn check(&self, server: &ServerConfig) -> Result<Settings, OutOfBounds> {
+    pub fn check(&self, server: &ServerConfig) -> Result<Settings, SettingsError> {
         let timeout_ms = within(
             "timeout_ms",
             self.timeout_ms,
@@ -152,10 +162,10 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(
     default: T,
     least: T,
     most: T,
-) -> Result<T, OutOfBounds> {
+) -> Result<T, SettingsError> {
     let value = value.unwrap_or(default);
     if value < least || value > most {
-        return Err(OutOfBounds {
+        return Err(SettingsError {
             field,
             problem: format!("{value} is not from {least} to {most}"),
         });
@@ -191,6 +201,24 @@ mod tests {
             (error.field, error.problem.as_str()),
             ("max_header_bytes", "5 is not from 8192 to 1048576")
         );
+    }
+
+    #[test]
+    fn a_field_is_refused_that_no_http_server_has() {
+        let read = |field: &str, value: &str| {
+            let config = [(field.to_owned(), value.to_owned())].into();
+            trellis_provider::config::from_config::<LinkSettings>("link", &config)
+        };
+        assert_eq!(
+            read("adress", "127.0.0.1:80").unwrap_err().to_string(),
+            "link: there is no field `adress`; did you mean `address`?"
+        );
+        // 1.x's are left alone, and it doesn't look at capitals.
+        read("cors_allowed_origins", "[]").unwrap();
+        read("READONLY_MODE", "true").unwrap();
+        let settings = read("ADDRESS", "127.0.0.1:80").unwrap();
+        let settings = settings.check(&server()).unwrap();
+        assert_eq!(settings.address.to_string(), "127.0.0.1:80");
     }
 
     #[test]

@@ -149,6 +149,11 @@ async fn each_link_has_its_address_and_wrong_settings_are_named() -> Result<()> 
     for (field, value, problem) in [
         ("address", "somewhere", "field `address`: "),
         (
+            "adress",
+            "127.0.0.1:1",
+            "source_config: there is no field `adress`; did you mean `address`?",
+        ),
+        (
             "max_header_bytes",
             "10",
             "field `max_header_bytes`: 10 is not from 8192 to 1048576",

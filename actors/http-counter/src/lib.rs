@@ -2,11 +2,13 @@
 //!
 //! `/a/b` counts under the key `a/b`, `/` under `counter`. The bucket is the
 //! query's `bucket`, else the actor's configuration value `bucket`, else `default`.
+//! Why a count failed stands in the log; the client is only told that it did.
 
 use web::{Handler, Request, Response};
 
 use crate::bindings::wasi::config::store as config;
 use crate::bindings::wasi::keyvalue::{atomics, store};
+use crate::bindings::wasi::logging::logging::{Level, log};
 
 mod bindings {
     wit_bindgen::generate!({
@@ -16,9 +18,14 @@ mod bindings {
                 import wasi:config/store@0.2.0-draft;
                 import wasi:keyvalue/store@0.2.0-draft;
                 import wasi:keyvalue/atomics@0.2.0-draft;
+                import wasi:logging/logging@0.1.0-draft;
             }
         ",
-        path: ["../../wit/wasi-config-0.2.0-draft", "../../wit/wasi-keyvalue"],
+        path: [
+            "../../wit/wasi-config-0.2.0-draft",
+            "../../wit/wasi-keyvalue",
+            "../../wit/wasi-logging",
+        ],
         world: "trellis:http-counter/counter",
         generate_all,
     });
@@ -30,7 +37,10 @@ impl Handler for Counter {
     fn handle(request: Request) -> Response {
         match count(&request) {
             Ok(count) => Response::text(200, format!("{count}\n")),
-            Err(error) => Response::text(500, format!("{error}\n")),
+            Err(error) => {
+                log(Level::Error, "counting", &error);
+                Response::text(500, "the request could not be counted\n")
+            }
         }
     }
 }

@@ -1,12 +1,12 @@
 //! From `trellis up` to the first answer: cold, with nothing kept from before, and warm.
 
-use std::{fs, process::Command, time::Instant};
+use std::{fs, time::Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use tempfile::TempDir;
-use trellis_tests::{actors, http::Http, nats, port, process::Process, wait::until};
+use trellis_tests::{actors, http::Http, port, up};
 
 use crate::report::Report;
 
@@ -36,27 +36,11 @@ pub async fn measure() -> Result<Report> {
     let http = Http::new(([127, 0, 0, 1], at).into());
     let mut rows = Vec::new();
     for start in ["cold", "warm"] {
-        let mut command = Command::new(actors::trellis()?);
-        command
-            .current_dir(directory.path())
-            .args([
-                "up",
-                "--app",
-                "app.yaml",
-                "--nats-port",
-                &port::free()?.to_string(),
-            ])
-            .arg("--nats-server")
-            .arg(nats::program());
         let begun = Instant::now();
-        let mut up = Process::start(start, directory.path(), command)?;
-        until("the first answer", || async {
-            let answer = http.get("/").await?;
-            ensure!(answer.status == 200, "{answer:?}");
-            Ok(())
-        })
-        .await
-        .with_context(|| up.output())?;
+        let mut up = up::start(start, directory.path())?;
+        http.get_until_good("/")
+            .await
+            .with_context(|| up.output())?;
         rows.push(Row {
             start,
             first_answer_ms: begun.elapsed().as_millis(),

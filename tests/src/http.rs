@@ -18,6 +18,8 @@ use hyper_util::{
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::wait::until;
+
 /// The longest a test waits for one answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -60,6 +62,19 @@ impl Http {
     /// No whole answer came.
     pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
         self.send(Method::POST, path, body.into()).await
+    }
+
+    /// Asks for a path until the answer is 200; its body.
+    ///
+    /// # Errors
+    /// It was not within the kit's deadline; the last answer is told.
+    pub async fn get_until_good(&self, path: &str) -> Result<String> {
+        until("the answer is 200", || async {
+            let answer = self.get(path).await?;
+            anyhow::ensure!(answer.status == 200, "{answer:?}");
+            Ok(answer.body)
+        })
+        .await
     }
 
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Answer> {
@@ -170,7 +185,7 @@ impl Load {
     /// They were not within the kit's deadline.
     pub async fn goes_on(&self, more: usize) -> Result<()> {
         let before = self.seen().good();
-        crate::wait::until("the load goes on", || async {
+        until("the load goes on", || async {
             let seen = self.seen();
             anyhow::ensure!(seen.good() >= before + more, "{seen:?}");
             Ok(())

@@ -4,14 +4,17 @@
 //! - [`process`]: a child process that never outlives its test.
 //! - [`nats`], [`redis`]: the servers.
 //! - [`lattice`]: a NATS server, hosts, and what is asked of them.
+//! - [`up`], [`manifest`]: a whole lattice from one command, and applications for it.
 //! - [`http`]: requests, and a steady load that counts what failed.
 //! - [`wait`]: waiting for a condition, with a deadline.
 
 pub mod actors;
 pub mod http;
 pub mod lattice;
+pub mod manifest;
 pub mod nats;
 pub mod port;
 pub mod process;
 pub mod redis;
+pub mod up;
 pub mod wait;

@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener, time::Duration};
 
 use nix::sys::signal::Signal;
 use trellis_tests::{
-    nats, port,
+    manifest, nats, port,
     process::{Process, alive, children_of, signal_to},
     wait::until,
 };
@@ -52,35 +52,7 @@ fn an_application_s_address_in_use_is_told() {
     let folder = Folder::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let manifest = format!(
-        "apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata:
-  name: hello
-spec:
-  components:
-    - name: hello
-      type: component
-      properties:
-        image: file:///hello.wasm
-    - name: http
-      type: capability
-      properties:
-        image: builtin:http-server
-      traits:
-        - type: link
-          properties:
-            target: hello
-            namespace: wasi
-            package: http
-            interfaces: [incoming-handler]
-            source:
-              config:
-                - name: address
-                  properties:
-                    address: {address}
-"
-    );
+    let manifest = manifest::hello("file:///hello.wasm", &address);
     fs::write(folder.path().join("app.yaml"), manifest).unwrap();
     let said = folder.fail(1, &["up", "--app", "app.yaml"]);
     assert!(said.contains(&address) && said.contains("in use"), "{said}");

@@ -1,18 +1,15 @@
 //! The counter over HTTP, on each of its key-value providers, from a manifest.
 
 use anyhow::Result;
-use trellis_tests::{http::Http, lattice::Lattice, port, redis::RedisServer, wait::until};
+use trellis_lattice::Link;
+use trellis_tests::{
+    http::Http, lattice::Lattice, manifest, port, redis::RedisServer, wait::until,
+};
 
 /// The counter's application on a provider.
 fn manifest(actor: &str, at: &str, provider: &str, property: &str) -> String {
-    format!(
-        "apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata:
-  name: counter
-spec:
-  components:
-    - name: counter
+    let counter = format!(
+        "    - name: counter
       type: component
       properties:
         image: {actor}
@@ -31,28 +28,14 @@ spec:
             namespace: wasi
             package: keyvalue
             interfaces: [store, atomics]
-    - name: http
-      type: capability
-      properties:
-        image: builtin:http-server
-      traits:
-        - type: link
-          properties:
-            target: counter
-            namespace: wasi
-            package: http
-            interfaces: [incoming-handler]
-            source:
-              config:
-                - name: address
-                  properties:
-                    address: {at}
     - name: kv
       type: capability
       properties:
         image: builtin:{provider}
 "
-    )
+    );
+    let http = manifest::http_server("counter", at);
+    manifest::application("counter", &format!("{counter}{http}"))
 }
 
 /// Deploys the counter, counts, and takes it away again.
@@ -69,13 +52,8 @@ async fn counts(provider: &str, property: &str) -> Result<()> {
 
     lattice.succeed(&["app", "deploy", &file]).await?;
     let http = Http::new(at.parse()?);
-    let first = until("the counter answers", || async {
-        let answer = http.get("/hits").await?;
-        anyhow::ensure!(answer.status == 200, "{answer:?}");
-        Ok(answer.body)
-    });
+    let first = http.get_until_good("/hits").await;
     let first: u64 = first
-        .await
         .map_err(|error| error.context(lattice.logs()))?
         .trim()
         .parse()?;
@@ -134,4 +112,39 @@ async fn the_counter_counts_in_redis() -> Result<()> {
         "1.x's keys: the bucket \"default\" adds nothing to them"
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_it_could_not_count_is_in_the_log_and_not_in_the_answer() -> Result<()> {
+    let lattice = Lattice::start().await?;
+    let nobody = format!("127.0.0.1:{}", port::free()?);
+    let url = format!("redis://{nobody}");
+    lattice
+        .config("kv", &[("url", &url), ("connection_timeout_ms", "200")])
+        .await?;
+    lattice.run_actor("counter", "http_counter", 4).await?;
+    lattice
+        .run_provider("kv", "builtin:keyvalue-redis", &[])
+        .await?;
+    let link = Lattice::link("counter", "kv", "wasi:keyvalue", &["store", "atomics"])?;
+    lattice
+        .control
+        .put_link(&Link {
+            target_config: vec!["kv".into()],
+            ..link
+        })
+        .await?;
+    let http = Http::new(lattice.serve_http("http", "counter").await?);
+    until("the log has the reason", || async {
+        let answer = http.get("/hits").await?;
+        anyhow::ensure!(
+            (answer.status, answer.body.as_str()) == (500, "the request could not be counted\n"),
+            "{answer:?}"
+        );
+        let reason = format!("counting \"hits\" in bucket \"default\": Redis at {nobody}");
+        let printed = lattice.printed().replace('\\', "");
+        anyhow::ensure!(printed.contains(&reason), "{printed}");
+        Ok(())
+    })
+    .await
 }

@@ -1,6 +1,6 @@
 //! `trellis up`: a whole lattice from one command, and nothing left of it afterwards.
 
-use std::process::Command;
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
@@ -8,82 +8,33 @@ use tempfile::TempDir;
 use trellis_tests::{
     actors,
     http::Http,
-    nats, port,
-    process::{Process, alive, children_of},
+    manifest, port,
+    process::{alive, children_of},
+    up,
     wait::until,
 };
-
-/// A manifest of the hello actor behind HTTP, its image beside it.
-fn manifest(port: u16) -> String {
-    format!(
-        "apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata:
-  name: hello
-spec:
-  components:
-    - name: hello
-      type: component
-      properties:
-        image: file://./hello.wasm
-      traits:
-        - type: spreadscaler
-          properties:
-            instances: 4
-    - name: http
-      type: capability
-      properties:
-        image: builtin:http-server
-      traits:
-        - type: link
-          properties:
-            target: hello
-            namespace: wasi
-            package: http
-            interfaces: [incoming-handler]
-            source:
-              config:
-                - name: address
-                  properties:
-                    address: 127.0.0.1:{port}
-"
-    )
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn up_runs_an_application_and_leaves_nothing_behind() -> Result<()> {
     let directory = TempDir::new()?;
-    let at = port::free()?;
+    let at = SocketAddr::from(([127, 0, 0, 1], port::free()?));
     std::fs::write(
         directory.path().join("hello.wasm"),
         actors::built("http_hello")?,
     )?;
-    std::fs::write(directory.path().join("app.yaml"), manifest(at))?;
-    let http = Http::new(([127, 0, 0, 1], at).into());
+    std::fs::write(
+        directory.path().join("app.yaml"),
+        manifest::hello("file://./hello.wasm", &at.to_string()),
+    )?;
+    let http = Http::new(at);
     for round in ["cold", "warm"] {
-        let mut command = Command::new(actors::trellis()?);
-        command
-            .current_dir(directory.path())
-            .args([
-                "up",
-                "--app",
-                "app.yaml",
-                "--nats-port",
-                &port::free()?.to_string(),
-            ])
-            .arg("--nats-server")
-            .arg(nats::program());
-        let mut up = Process::start(round, directory.path(), command)?;
-        let answer = until("the application answers", || async {
-            let answer = http.get("/").await?;
-            anyhow::ensure!(answer.status == 200, "{answer:?}");
-            Ok(answer.body)
-        });
-        let answer = answer.await.with_context(|| up.output())?;
+        let mut up = up::start(round, directory.path())?;
+        let answer = http.get_until_good("/").await;
+        let answer = answer.with_context(|| up.output())?;
         assert_eq!(answer, "Hello from Trellis!\n");
         until("the URL is told", || async {
             let said = up.output();
-            anyhow::ensure!(said.contains(&format!("http://127.0.0.1:{at}")), "{said}");
+            anyhow::ensure!(said.contains(&format!("http://{at}")), "{said}");
             Ok(())
         })
         .await?;

@@ -76,6 +76,8 @@ pub struct ControlClient {
     subjects: Subjects,
     timeout: Duration,
     auction_timeout: Duration,
+    /// What [`crate::header::FENCE`] says on every request, as text.
+    fence: Option<async_nats::HeaderValue>,
 }
 
 impl ControlClient {
@@ -86,6 +88,7 @@ impl ControlClient {
             subjects: Subjects::new(lattice),
             timeout: Duration::from_secs(5),
             auction_timeout: Duration::from_millis(500),
+            fence: None,
         }
     }
 
@@ -100,6 +103,15 @@ impl ControlClient {
     #[must_use]
     pub fn with_auction_timeout(mut self, timeout: Duration) -> Self {
         self.auction_timeout = timeout;
+        self
+    }
+
+    /// Puts the number of the sender's leadership on every request from now on ([`crate::header::FENCE`]): hosts refuse
+    /// commands of a lower one than the highest they have seen. Of a clone it changes that clone alone, so that what an
+    /// earlier leadership still sends never carries a later one's number.
+    #[must_use]
+    pub fn with_fence(mut self, number: u64) -> Self {
+        self.fence = Some(async_nats::HeaderValue::from(number));
         self
     }
 

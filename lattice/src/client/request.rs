@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use async_nats::RequestErrorKind;
+use async_nats::{HeaderMap, RequestErrorKind};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ControlClient, ControlError};
-use crate::{control::Reply, decode::from_json};
+use crate::{control::Reply, decode::from_json, header::FENCE};
 
 impl ControlClient {
     /// A request that is answered with nothing but success.
@@ -56,9 +56,12 @@ impl ControlClient {
             .client
             .send_request(
                 subject,
-                async_nats::Request::new()
-                    .payload(payload)
-                    .timeout(Some(self.timeout)),
+                async_nats::Request {
+                    payload: Some(payload),
+                    headers: self.headers(),
+                    timeout: Some(Some(self.timeout)),
+                    ..Default::default()
+                },
             )
             .await
             .map_err(|error| match error.kind() {
@@ -108,10 +111,20 @@ impl ControlClient {
             .subscribe(inbox.clone())
             .await
             .map_err(|error| nats(Box::new(error)))?;
-        self.client
-            .publish_with_reply(subject, inbox, payload)
-            .await
-            .map_err(|error| nats(Box::new(error)))?;
+        let published = match self.headers() {
+            Some(headers) => {
+                let publish = self
+                    .client
+                    .publish_with_reply_and_headers(subject, inbox, headers, payload);
+                publish.await
+            }
+            None => {
+                self.client
+                    .publish_with_reply(subject, inbox, payload)
+                    .await
+            }
+        };
+        published.map_err(|error| nats(Box::new(error)))?;
         let mut replies = Vec::new();
         let mut seen = BTreeSet::new();
         let deadline = tokio::time::Instant::now() + self.auction_timeout;
@@ -136,6 +149,16 @@ impl ControlClient {
             }
         }
         Ok(replies)
+    }
+}
+
+impl ControlClient {
+    /// The headers of every request, if there are any.
+    fn headers(&self) -> Option<HeaderMap> {
+        let fence = self.fence.clone()?;
+        let mut headers = HeaderMap::new();
+        headers.insert(FENCE, fence);
+        Some(headers)
     }
 }
 

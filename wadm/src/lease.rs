@@ -2,7 +2,8 @@
 //!
 //! The lease is an entry that its holder writes again and again, each time on the revision it wrote before. Who waits
 //! watches the revision: when it stood still for the whole term by the waiter's own clock, the waiter takes over. No
-//! two clocks are compared. The holder stops acting well before others may take over.
+//! two clocks are compared. The holder stops acting well before others may take over. A lease that vanished with its
+//! bucket is still the holder's for a whole term.
 
 use std::time::Duration;
 
@@ -62,6 +63,20 @@ impl Lease {
         seen: &mut Option<(u64, Instant)>,
     ) -> Result<Option<Held>, StoreError> {
         let (entry, revision) = self.bucket.read::<Entry>(KEY).await?;
+        if entry.is_none()
+            && revision == 0
+            && let Some((known, since)) = seen
+        {
+            // Not given back, which leaves a mark: the bucket was lost. The holder is there still, and only it knows
+            // what was in it.
+            if *known != 0 {
+                *seen = Some((0, Instant::now()));
+                return Ok(None);
+            }
+            if since.elapsed() < self.term {
+                return Ok(None);
+            }
+        }
         if let Some(entry) = entry
             // Our own: written by us before the connection was lost.
             && entry != self.entry
@@ -93,8 +108,7 @@ impl Lease {
             tokio::time::sleep_until(held.renewed + self.term / 3).await;
             let until = held.renewed + self.term * 2 / 3;
             let renewed = Instant::now();
-            let write = self.bucket.write(KEY, &self.entry, held.revision);
-            match tokio::time::timeout_at(until, write).await {
+            match tokio::time::timeout_at(until, self.renew(held.revision)).await {
                 Ok(Ok(Some(revision))) => *held = Held { revision, renewed },
                 Ok(Ok(None)) => {
                     tracing::warn!("another application manager leads now");
@@ -112,6 +126,22 @@ impl Lease {
                     return;
                 }
             }
+        }
+    }
+
+    /// Writes it again; gives its new revision, or `None` when it is another's.
+    async fn renew(&self, revision: u64) -> Result<Option<u64>, StoreError> {
+        if let Some(revision) = self.bucket.write(KEY, &self.entry, revision).await? {
+            return Ok(Some(revision));
+        }
+        match self.bucket.read::<Entry>(KEY).await? {
+            // The bucket was lost and made anew: nobody took it in between.
+            (None, 0) => self.bucket.write(KEY, &self.entry, 0).await,
+            // Ours: its answer was lost. Others count from then, so it is not enough.
+            (Some(entry), revision) if entry == self.entry => {
+                self.bucket.write(KEY, &self.entry, revision).await
+            }
+            _ => Ok(None),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod act;
 mod look;
+mod mend;
 mod take;
 
 use std::{
@@ -25,7 +26,7 @@ use crate::{
     command::Subject,
     desired::App,
     observed::Observed,
-    store::{Catalog, Owned, Store, StoreError},
+    store::{Catalog, Incarnation, Owned, Store, StoreError},
 };
 use take::Answer;
 
@@ -76,6 +77,10 @@ pub(crate) struct Reconciler {
     settings: Settings,
     catalog: Catalog,
     desired: BTreeMap<String, App>,
+    /// The buckets that all this was read from.
+    incarnation: Option<Incarnation>,
+    /// Whether there are others now: everything has to be read anew.
+    store_was_lost: bool,
     /// As noted in the store.
     owned: BTreeMap<String, Owned>,
     observed: Observed,
@@ -109,6 +114,8 @@ enum Question {
     Links,
     /// What does this configuration hold?
     Config(String),
+    /// Are the store's buckets still the same?
+    Store,
 }
 
 impl Reconciler {
@@ -124,6 +131,8 @@ impl Reconciler {
             store,
             settings,
             catalog: Catalog::default(),
+            incarnation: None,
+            store_was_lost: false,
             desired: BTreeMap::new(),
             owned: BTreeMap::new(),
             observed: Observed::default(),
@@ -178,14 +187,16 @@ impl Reconciler {
                 what: "subscribing to events".into(),
                 source: error.into(),
             })?;
+        self.refill_notes().await?;
         let changes = self.store.apps.watch().await?;
         self.read_store().await?;
+        self.restore_apps().await?;
         self.owned = self.store.notes.owned().await?;
         self.resync();
         Ok((events, changes))
     }
 
-    /// Follows what happens until the connection came anew, the watch ended, or told to stop.
+    /// Follows what happens until the connection came anew, the watch ended, the store was lost, or told to stop.
     async fn follow(
         &mut self,
         mut events: Subscriber,
@@ -232,10 +243,20 @@ impl Reconciler {
                     }
                 },
                 Some(answer) = self.answers.join_next() => match answer {
-                    Ok(answer) => self.take_answer(answer),
+                    Ok(answer) => {
+                        self.take_answer(answer);
+                        if self.store_was_lost {
+                            return;
+                        }
+                    }
                     Err(error) => tracing::error!(%error, "a command's task failed"),
                 },
-                _ = ping.tick() => self.ping(),
+                _ = ping.tick() => {
+                    self.ping();
+                    if let Err(error) = self.restore_apps().await {
+                        tracing::warn!(%error, "could not write the applications back");
+                    }
+                }
                 _ = resync.tick() => {
                     self.resync();
                     if let Err(error) = self.read_store().await {

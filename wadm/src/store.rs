@@ -11,6 +11,7 @@ use async_nats::{
     Client,
     jetstream::{Context, context::ContextBuilder},
 };
+use time::OffsetDateTime;
 use trellis_lattice::LatticeName;
 
 pub use apps::{Apps, Change, StoredApp};
@@ -64,6 +65,20 @@ pub enum StoreError {
     },
 }
 
+/// Which buckets these are: others of the same names, made after they were lost, have others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Incarnation {
+    manifests: OffsetDateTime,
+    notes: OffsetDateTime,
+}
+
+impl Incarnation {
+    /// Whether the notes were lost since.
+    pub(crate) fn lost_notes(&self, since: &Self) -> bool {
+        self.notes != since.notes
+    }
+}
+
 /// Both buckets of a lattice.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -89,6 +104,14 @@ impl Store {
         Ok(Self {
             apps: Apps::new(manifests, lattice.clone()),
             notes: Notes::new(notes),
+        })
+    }
+
+    /// Which buckets there are now. Those that somebody deleted are created again, empty.
+    pub(crate) async fn incarnation(&self) -> Result<Incarnation, StoreError> {
+        Ok(Incarnation {
+            manifests: self.apps.bucket().created().await?,
+            notes: self.notes.bucket().created().await?,
         })
     }
 }

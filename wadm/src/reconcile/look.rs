@@ -27,6 +27,7 @@ impl Reconciler {
     /// Asks who is there, and what could not be learned before.
     pub(super) fn ping(&mut self) {
         self.ask(Question::Hosts);
+        self.ask(Question::Store);
         if self.observed.links.is_none() && !self.observed.hosts.is_empty() {
             self.ask(Question::Links);
         }
@@ -56,6 +57,7 @@ impl Reconciler {
             return;
         }
         let (control, permits) = (self.control.clone(), self.permits.clone());
+        let store = self.store.clone();
         self.answers.spawn(async move {
             // Only closed when there is nobody left to answer.
             let _permit = permits.acquire_owned().await;
@@ -66,6 +68,7 @@ impl Reconciler {
                     Answer::Inventory(host, inventory.map(Box::new))
                 }
                 Question::Links => Answer::Links(control.links().await),
+                Question::Store => Answer::Store(store.incarnation().await),
                 Question::Config(name) => {
                     let config = control.config(&name).await;
                     Answer::Config(name, config)
@@ -76,7 +79,7 @@ impl Reconciler {
 
     /// Reads all manifests anew.
     pub(super) async fn read_store(&mut self) -> Result<(), StoreError> {
-        self.catalog = Catalog::load(&self.store.apps).await?;
+        self.catalog = Catalog::load(&self.store.apps, &self.catalog).await?;
         self.desire();
         Ok(())
     }

@@ -15,6 +15,7 @@ use super::{Question, Reconciler};
 use crate::{
     command::{Command, Subject},
     observed::Stale,
+    store::{Incarnation, StoreError},
 };
 
 /// What came of a question or command.
@@ -23,6 +24,7 @@ pub(super) enum Answer {
     Inventory(HostId, Result<Box<HostInventory>, ControlError>),
     Links(Result<Vec<Link>, ControlError>),
     Config(String, Result<Option<Config>, ControlError>),
+    Store(Result<Incarnation, StoreError>),
     Command(Box<Command>, Result<(), ControlError>),
 }
 
@@ -121,6 +123,13 @@ impl Reconciler {
                         self.observed.configs.insert(name, config);
                     }
                     Err(error) => tracing::debug!(%error, name, "could not read a config"),
+                }
+            }
+            Answer::Store(incarnation) => {
+                self.asking.remove(&Question::Store);
+                match incarnation {
+                    Ok(now) => self.store_was_lost = self.incarnation != Some(now),
+                    Err(error) => tracing::debug!(%error, "could not look at the store"),
                 }
             }
             Answer::Command(command, result) => self.take_result(&command, result),

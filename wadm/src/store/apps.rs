@@ -46,6 +46,12 @@ impl StoredApp {
         }
     }
 
+    /// Whether it is the application of that name. Its key alone doesn't tell, see [`Apps::name_of`].
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.newest()
+            .is_some_and(|(_, manifest)| manifest.name() == name)
+    }
+
     /// Adds a version, and forgets the oldest ones that are too many.
     pub fn add(&mut self, version: String, manifest: Manifest) {
         self.manifests.insert(version, manifest);
@@ -156,6 +162,25 @@ impl Apps {
             Index::Keep => {}
         }
         Ok(Ok(outcome))
+    }
+
+    /// Writes back what was lost without having been deleted: an application's entry, its name in the index, or both.
+    /// Whether it is there now; one that was deleted stays so.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer, or an entry holds something else.
+    pub(crate) async fn restore(&self, name: &str, app: &StoredApp) -> Result<bool, StoreError> {
+        let key = self.key(name);
+        let is_there = match self.get(name).await? {
+            (Some(_), _) => true,
+            // Never written: the bucket is a new one.
+            (None, 0) => self.bucket.write(&key, app, 0).await?.is_some(),
+            (None, _) => false,
+        };
+        if is_there {
+            self.list_name(name, true).await?;
+        }
+        Ok(is_there)
     }
 
     /// All changes from now on, those of other lattices among them; see [`super::Catalog`].

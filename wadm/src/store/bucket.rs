@@ -1,12 +1,17 @@
 //! A key-value bucket of JSON entries, with writes that only succeed on what was read.
 
+use std::error::Error as _;
+
 use async_nats::jetstream::{
     self, Context,
-    context::{AccountErrorKind, GetStreamErrorKind},
+    context::{
+        AccountErrorKind, CreateKeyValueError, GetStreamError, GetStreamErrorKind, KeyValueError,
+    },
     kv,
 };
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
+use time::OffsetDateTime;
 use trellis_lattice::from_json;
 
 use super::StoreError;
@@ -38,28 +43,38 @@ impl Bucket {
             context: context.clone(),
             name: name.to_owned(),
         };
-        match context.get_stream(format!("KV_{name}")).await {
+        match context.get_key_value(name).await {
             Ok(_) => return Ok(bucket),
-            Err(error) => match error.kind() {
-                GetStreamErrorKind::JetStream(answer)
-                    if answer.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND => {}
-                _ => return Err(bucket.why("opening", error).await),
-            },
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(bucket.why("opening", error).await),
         }
-        let config = kv::Config {
-            bucket: name.to_owned(),
-            ..kv::Config::default()
-        };
-        let created = context.create_key_value(config).await;
-        match created {
+        match bucket.create().await {
             Ok(_) => {
                 tracing::info!(bucket = name, "created the application manager's bucket");
                 Ok(bucket)
             }
-            // Another application manager was faster.
-            Err(_) if context.get_key_value(name).await.is_ok() => Ok(bucket),
             Err(error) => Err(bucket.why("creating", error).await),
         }
+    }
+
+    /// Creates it. Losing the race against another application manager is as good.
+    async fn create(&self) -> Result<kv::Store, CreateKeyValueError> {
+        let config = kv::Config {
+            bucket: self.name.clone(),
+            ..kv::Config::default()
+        };
+        match self.context.create_key_value(config).await {
+            Ok(kv) => Ok(kv),
+            Err(error) => match self.context.get_key_value(&self.name).await {
+                Ok(kv) => Ok(kv),
+                Err(_) => Err(error),
+            },
+        }
+    }
+
+    /// When it was created, which tells it from one that was lost.
+    pub(crate) async fn created(&self) -> Result<OffsetDateTime, StoreError> {
+        Ok(self.kv().await?.stream.cached_info().created)
     }
 
     /// Reads an entry, and the revision that a write on it must name; 0 when there was never one.
@@ -192,11 +207,21 @@ impl Bucket {
             .map_err(|error| self.unavailable("watching", "all keys", error))
     }
 
+    /// Opens it. One that somebody deleted is created again; whoever leads fills it with what it knows.
     async fn kv(&self) -> Result<kv::Store, StoreError> {
-        self.context
-            .get_key_value(&self.name)
-            .await
-            .map_err(|error| self.unavailable("opening", "the bucket", error))
+        match self.context.get_key_value(&self.name).await {
+            Ok(kv) => Ok(kv),
+            Err(error) if is_missing(&error) => {
+                tracing::warn!(
+                    bucket = self.name,
+                    "the application manager's bucket is gone; creating it again"
+                );
+                self.create()
+                    .await
+                    .map_err(|error| self.unavailable("creating", "the bucket", error))
+            }
+            Err(error) => Err(self.unavailable("opening", "the bucket", error)),
+        }
     }
 
     fn encode(&self, key: &str, value: &impl Serialize) -> Result<Bytes, StoreError> {
@@ -251,4 +276,15 @@ impl Bucket {
             _ => self.unavailable(what, "the bucket", source),
         }
     }
+}
+
+/// Whether JetStream says that there is no such bucket.
+fn is_missing(error: &KeyValueError) -> bool {
+    let source = error
+        .source()
+        .and_then(|source| source.downcast_ref::<GetStreamError>());
+    source.is_some_and(|error| {
+        matches!(error.kind(), GetStreamErrorKind::JetStream(answer)
+            if answer.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND)
+    })
 }

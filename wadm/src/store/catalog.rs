@@ -1,4 +1,7 @@
 //! The applications of a lattice as they are now, followed through a watch.
+//!
+//! An application goes when its own entry is deleted. One that only vanished, because the bucket was deleted or the
+//! index of names was overwritten, stays as it was last known, and is to be restored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,28 +15,50 @@ pub struct Catalog {
     names: BTreeSet<String>,
     index_revision: u64,
     apps: BTreeMap<String, (StoredApp, u64)>,
+    /// Those of the names that the store lost.
+    vanished: BTreeSet<String>,
 }
 
 impl Catalog {
-    /// Reads all applications. Begin to watch before, so that no change is missed in between.
+    /// Reads all applications. Begin to watch before, so that no change is missed in between. `before` is what was
+    /// known before: what the store lost of it is kept.
     ///
     /// # Errors
     /// JetStream doesn't answer, or an entry holds something else.
-    pub async fn load(apps: &Apps) -> Result<Self, StoreError> {
-        let (names, index_revision): (Option<BTreeSet<String>>, _) =
+    pub async fn load(apps: &Apps, before: &Self) -> Result<Self, StoreError> {
+        let (listed, index_revision): (Option<BTreeSet<String>>, _) =
             apps.bucket().read(&apps.index()).await?;
-        let names = names.unwrap_or_default();
-        let mut found = BTreeMap::new();
-        for name in &names {
-            if let (Some(app), revision) = apps.get(name).await? {
-                found.insert(name.clone(), (app, revision));
+        let mut catalog = Self {
+            names: listed.unwrap_or_default(),
+            index_revision,
+            ..Self::default()
+        };
+        let listed = catalog.names.clone();
+        let known = before.apps().map(|(name, _)| name.to_owned());
+        for name in listed.iter().cloned().chain(known).collect::<BTreeSet<_>>() {
+            let is_listed = listed.contains(&name);
+            let there = match apps.get(&name).await? {
+                // Of another lattice, and ours is gone.
+                (Some(app), _) if !is_listed && !app.is_named(&name) => None,
+                (Some(app), revision) => {
+                    if !is_listed {
+                        catalog.vanished.insert(name.clone());
+                    }
+                    Some((app, revision))
+                }
+                // A deletion leaves a mark: this one was never written.
+                (None, 0) => before.app(&name).map(|app| {
+                    catalog.vanished.insert(name.clone());
+                    (app.clone(), 0)
+                }),
+                (None, _) => None,
+            };
+            if let Some(there) = there {
+                catalog.names.insert(name.clone());
+                catalog.apps.insert(name, there);
             }
         }
-        Ok(Self {
-            names,
-            index_revision,
-            apps: found,
-        })
+        Ok(catalog)
     }
 
     /// Applies a change; whether it concerns this lattice.
@@ -44,7 +69,7 @@ impl Catalog {
         if entry.key == apps.index() {
             if entry.revision > self.index_revision {
                 self.index_revision = entry.revision;
-                self.names = apps.bucket().decode(entry)?.unwrap_or_default();
+                self.list(apps.bucket().decode(entry)?.unwrap_or_default());
             }
             return Ok(true);
         }
@@ -62,6 +87,7 @@ impl Catalog {
             }
             Ok(None) => {
                 self.apps.remove(name);
+                self.vanished.remove(name);
             }
             // The key may be another lattice's, whatever it holds.
             Err(_) if !self.names.contains(name) => return Ok(false),
@@ -70,11 +96,37 @@ impl Catalog {
         Ok(true)
     }
 
+    /// Takes over what the index lists. What it lists no more but nobody deleted stays.
+    fn list(&mut self, listed: BTreeSet<String>) {
+        let unlisted = self
+            .names
+            .difference(&listed)
+            .filter(|name| self.app(name).is_some_and(|app| app.is_named(name)));
+        let unlisted: BTreeSet<String> = unlisted.cloned().collect();
+        self.vanished.retain(|name| {
+            self.apps
+                .get(name)
+                .is_some_and(|(_, revision)| *revision == 0)
+        });
+        self.names = &listed | &unlisted;
+        self.vanished.extend(unlisted);
+    }
+
     /// The applications, by name.
     pub fn apps(&self) -> impl Iterator<Item = (&str, &StoredApp)> {
-        self.names.iter().filter_map(|name| {
-            let (app, _) = self.apps.get(name)?;
-            Some((name.as_str(), app))
-        })
+        self.names
+            .iter()
+            .filter_map(|name| Some((name.as_str(), self.app(name)?)))
+    }
+
+    /// Those that the store lost, by name.
+    pub fn vanished(&self) -> impl Iterator<Item = (&str, &StoredApp)> {
+        self.vanished
+            .iter()
+            .filter_map(|name| Some((name.as_str(), self.app(name)?)))
+    }
+
+    fn app(&self, name: &str) -> Option<&StoredApp> {
+        self.apps.get(name).map(|(app, _)| app)
     }
 }

@@ -8,6 +8,7 @@
 
 mod api;
 mod manifest;
+mod mend;
 mod reconcile;
 mod scheduler;
 
@@ -15,3 +16,4 @@ mod hosts;
 mod manager;
 mod model;
 mod nats;
+mod stage;

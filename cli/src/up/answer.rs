@@ -52,25 +52,26 @@ impl Endpoint {
         }
     }
 
-    /// Waits until something answers there that isn't an error of the way; its status.
+    /// Waits until something answers there that isn't a server's error; its status.
     ///
     /// # Errors
-    /// Nothing did in time; the last reason is told.
+    /// Nothing did in time; the last answer, or why there was none, is told.
     pub async fn answers(&self, within: Duration) -> anyhow::Result<u16> {
         let deadline = Instant::now() + within;
         loop {
             let outcome = timeout(TRY_TIME, self.get()).await;
             let reason = match outcome {
-                // 502 to 504: the server is there, the application isn't yet.
-                Ok(Ok(status)) if !(502..=504).contains(&status) => return Ok(status),
-                Ok(Ok(status)) => format!("status {status}"),
+                // 502 to 504: the server is there, the application isn't yet. 500: the application is, and what it
+                // needs may not be.
+                Ok(Ok(status)) if !(500..=599).contains(&status) => return Ok(status),
+                Ok(Ok(status)) => format!("the last answer has status {status}"),
                 Ok(Err(error)) => format!("{error:#}"),
                 Err(_) => format!("no answer within {}", humantime::format_duration(TRY_TIME)),
             };
             if Instant::now() >= deadline {
                 let within = humantime::format_duration(within);
                 return Err(NoAnswer(format!(
-                    "{} does not answer within {within}: {reason}",
+                    "{} is not ready within {within}: {reason}",
                     self.url()
                 ))
                 .into());
@@ -91,14 +92,14 @@ impl Endpoint {
             )
             .body(Empty::<bytes::Bytes>::new())
             .context("request")?;
-        // The connection works while the answer is waited for, and ends with it.
-        tokio::select! {
-            answer = sender.send_request(request) => Ok(answer?.status().as_u16()),
-            ended = connection => {
-                ended?;
-                anyhow::bail!("the connection ended without an answer")
-            }
-        }
+        // The connection works while the answer is waited for, and ends with it. It may end in the very moment that the
+        // answer is there.
+        let mut answer = std::pin::pin!(sender.send_request(request));
+        let answer = tokio::select! {
+            answer = &mut answer => answer,
+            _ = connection => answer.await,
+        };
+        Ok(answer?.status().as_u16())
     }
 }
 
@@ -166,43 +167,19 @@ fn reachable(address: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use trellis_tests::manifest;
 
-    const MANIFEST: &str = "apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata:
-  name: hello
-spec:
-  components:
-    - name: hello
-      type: component
-      properties:
-        image: file:///hello.wasm
-    - name: http
-      type: capability
-      properties:
-        image: builtin:http-server
-      traits:
-        - type: link
-          properties:
-            target: hello
-            namespace: wasi
-            package: http
-            interfaces: [incoming-handler]
-            source:
-              config:
-                - name: address
-                  properties:
-                    address: 0.0.0.0:8080
-";
+    use super::*;
 
     #[test]
     fn an_http_server_s_address_is_found() {
-        let (manifest, _) = trellis_wadm::manifest::parse(MANIFEST).unwrap();
+        let text = manifest::hello("file:///hello.wasm", "0.0.0.0:8080");
+        let (manifest, _) = trellis_wadm::manifest::parse(&text).unwrap();
         let urls: Vec<String> = endpoints(&manifest).iter().map(Endpoint::url).collect();
         assert_eq!(urls, ["http://127.0.0.1:8080/"]);
         let (none, _) =
-            trellis_wadm::manifest::parse(&MANIFEST.replace("package: http", "package: other"))
+            trellis_wadm::manifest::parse(&text.replace("package: http", "package: other"))
                 .unwrap();
         assert_eq!(endpoints(&none), []);
     }
@@ -232,5 +209,37 @@ spec:
             .unwrap_err()
             .to_string();
         assert!(error.contains(&endpoint.url()), "{error}");
+    }
+
+    /// What `answers` says of a server that answers with these statuses, one a request, and goes on with the last.
+    async fn asked(statuses: &[u16], within: Duration) -> anyhow::Result<u16> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let endpoint = Endpoint {
+            address: listener.local_addr()?.to_string(),
+        };
+        let serve = async {
+            let last = statuses.iter().rev().take(1).cycle();
+            for status in statuses.iter().chain(last) {
+                let (mut stream, _) = listener.accept().await?;
+                let read = stream.read(&mut [0; 1024]).await?;
+                anyhow::ensure!(read > 0, "a connection without a request");
+                let answer = format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await?;
+            }
+            anyhow::bail!("there were no statuses")
+        };
+        tokio::select! {
+            answered = endpoint.answers(within) => answered,
+            failed = serve => failed,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_s_error_is_waited_out_and_told_in_the_end() {
+        let status = asked(&[500, 503, 500, 404], Duration::from_secs(60)).await;
+        assert_eq!(status.unwrap(), 404);
+        let error = asked(&[500], Duration::from_millis(100)).await.unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("the last answer has status 500"), "{error}");
     }
 }

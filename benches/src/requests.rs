@@ -4,9 +4,8 @@ use std::{net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use trellis_lattice::Link;
 use trellis_tests::{
-    http::Http, lattice::Lattice, port, process::Process, redis::RedisServer, wait::until,
+    counter, http::Http, lattice::Lattice, port, process::Process, redis::RedisServer, wait::until,
 };
 
 use crate::{load, report::Report};
@@ -62,19 +61,7 @@ pub async fn measure(lasting: Duration, rounds: usize) -> Result<Report> {
     let count = reference(&lattice, Some(&redis.url())).await?;
 
     lattice.run_actor("hello", "http_hello", 64).await?;
-    lattice.run_actor("counter", "http_counter", 64).await?;
-    lattice.config("redis", &[("url", &redis.url())]).await?;
-    lattice
-        .run_provider("kv", "builtin:keyvalue-redis", &[])
-        .await?;
-    let link = Lattice::link("counter", "kv", "wasi:keyvalue", &["store", "atomics"])?;
-    lattice
-        .control
-        .put_link(&Link {
-            target_config: vec!["redis".into()],
-            ..link
-        })
-        .await?;
+    counter::run_on_redis(&lattice, &[("url", &redis.url())], 64).await?;
     let trellis_hello = lattice.serve_http("http-hello", "hello").await?;
     let trellis_count = lattice.serve_http("http-counter", "counter").await?;
 

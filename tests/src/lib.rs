@@ -4,11 +4,13 @@
 //! - [`process`]: a child process that never outlives its test.
 //! - [`nats`], [`redis`]: the servers.
 //! - [`lattice`]: a NATS server, hosts, and what is asked of them.
+//! - [`actors`], [`counter`]: what runs in it.
 //! - [`up`], [`manifest`]: a whole lattice from one command, and applications for it.
 //! - [`http`]: requests, and a steady load that counts what failed.
 //! - [`wait`]: waiting for a condition, with a deadline.
 
 pub mod actors;
+pub mod counter;
 pub mod http;
 pub mod lattice;
 pub mod manifest;

@@ -1,9 +1,8 @@
 //! The counter over HTTP, on each of its key-value providers, from a manifest.
 
 use anyhow::Result;
-use trellis_lattice::Link;
 use trellis_tests::{
-    http::Http, lattice::Lattice, manifest, port, redis::RedisServer, wait::until,
+    counter, http::Http, lattice::Lattice, manifest, port, redis::RedisServer, wait::until,
 };
 
 /// The counter's application on a provider.
@@ -119,21 +118,8 @@ async fn why_it_could_not_count_is_in_the_log_and_not_in_the_answer() -> Result<
     let lattice = Lattice::start().await?;
     let nobody = format!("127.0.0.1:{}", port::free()?);
     let url = format!("redis://{nobody}");
-    lattice
-        .config("kv", &[("url", &url), ("connection_timeout_ms", "200")])
-        .await?;
-    lattice.run_actor("counter", "http_counter", 4).await?;
-    lattice
-        .run_provider("kv", "builtin:keyvalue-redis", &[])
-        .await?;
-    let link = Lattice::link("counter", "kv", "wasi:keyvalue", &["store", "atomics"])?;
-    lattice
-        .control
-        .put_link(&Link {
-            target_config: vec!["kv".into()],
-            ..link
-        })
-        .await?;
+    let settings = [("url", url.as_str()), ("connection_timeout_ms", "200")];
+    counter::run_on_redis(&lattice, &settings, 4).await?;
     let http = Http::new(lattice.serve_http("http", "counter").await?);
     until("the log has the reason", || async {
         let answer = http.get("/hits").await?;

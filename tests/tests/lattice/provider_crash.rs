@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
-use trellis_lattice::Link;
 use trellis_tests::{
+    counter,
     http::Load,
     lattice::Lattice,
     process::{alive, children_of, signal_to},
@@ -26,19 +26,7 @@ async fn process_of(lattice: &Lattice, part: &str) -> Result<u32> {
 async fn a_killed_provider_comes_back_with_its_links() -> Result<()> {
     let redis = RedisServer::start().await?;
     let lattice = Lattice::start().await?;
-    lattice.config("kv", &[("url", &redis.url())]).await?;
-    lattice.run_actor("counter", "http_counter", 32).await?;
-    lattice
-        .run_provider("kv", "builtin:keyvalue-redis", &[])
-        .await?;
-    let link = Lattice::link("counter", "kv", "wasi:keyvalue", &["store", "atomics"])?;
-    lattice
-        .control
-        .put_link(&Link {
-            target_config: vec!["kv".into()],
-            ..link
-        })
-        .await?;
+    counter::run_on_redis(&lattice, &[("url", &redis.url())], 32).await?;
     let at = lattice.serve_http("http", "counter").await?;
 
     let load = Load::start(at, "/hits", 4);

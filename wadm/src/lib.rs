@@ -5,6 +5,7 @@
 //! - [`api`]: requests about applications; [`store`]: what is kept in JetStream
 //! - [`desired`], [`observed`], [`plan`]: what ought to be, what is, and what to do. Pure
 //! - [`attempts`]: what was asked for and how it went. Pure
+//! - [`rollout`]: how another image takes an image's place. Pure
 //! - [`run`]: all of it together, on NATS
 
 pub mod api;
@@ -17,6 +18,7 @@ pub mod names;
 pub mod observed;
 pub mod plan;
 mod reconcile;
+pub mod rollout;
 mod run;
 pub mod status;
 pub mod store;

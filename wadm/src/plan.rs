@@ -11,12 +11,13 @@ mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trellis_lattice::{Link, LinkKey};
+use trellis_lattice::{ComponentId, HostId, Link, LinkKey};
 
 use crate::{
     command::Command,
     desired::{App, PartKind, Want},
     observed::Observed,
+    rollout::Rolling,
     store::Owned,
 };
 
@@ -29,6 +30,15 @@ pub struct Input<'a> {
     pub owned: &'a BTreeMap<String, Owned>,
     /// The lattice.
     pub observed: &'a Observed,
+    /// What is rolled out, by application. While an application is, nothing that it has beside is removed: the old
+    /// release may need it.
+    pub rolling: &'a BTreeMap<String, BTreeMap<ComponentId, Rolling>>,
+}
+
+impl Input<'_> {
+    /// Nothing is rolled out: everything is brought at once to what it ought to be.
+    pub const NO_ROLLOUT: &'static BTreeMap<String, BTreeMap<ComponentId, Rolling>> =
+        &BTreeMap::new();
 }
 
 /// What to do, and how things are.
@@ -40,6 +50,8 @@ pub struct Plan {
     pub apps: BTreeMap<String, AppState>,
     /// What each application has in the lattice, or will have when this is done: to be noted before it is done.
     pub owned: BTreeMap<String, Owned>,
+    /// Of what is rolled out: how many instances each host ought to have, by application and id.
+    pub targets: BTreeMap<String, BTreeMap<ComponentId, BTreeMap<HostId, u32>>>,
 }
 
 /// One thing to do.

@@ -23,6 +23,10 @@ impl Planner<'_> {
         let mut leftovers = Vec::new();
         let mut still = Owned::default();
         let owned = self.input.owned.get(name).cloned().unwrap_or_default();
+        // The old release may need it.
+        if self.input.rolling.contains_key(name) {
+            return (leftovers, owned);
+        }
 
         still.links = self.leftover_links(&owned);
         for key in still.links.clone() {

@@ -1,5 +1,7 @@
 //! Components and providers: on the hosts they ought to be on, as many as they ought to be.
 
+use std::collections::BTreeMap;
+
 use trellis_lattice::control::{
     Annotations,
     component::ScaleComponent,
@@ -15,6 +17,7 @@ use crate::{
     desired::{App, Part, Workload},
     manifest::same_image,
     names,
+    rollout::{Release, Rolling},
 };
 
 impl Planner<'_> {
@@ -32,9 +35,21 @@ impl Planner<'_> {
             true => place::provider(workload, self.input.observed),
             false => place::component(workload, self.input.observed),
         };
+        let rolling = self
+            .input
+            .rolling
+            .get(name)
+            .and_then(|parts| parts.get(&workload.id));
+        if rolling.is_some() {
+            self.note_targets(name, workload, &targets);
+        }
         let outcome = match workload.is_provider {
-            true => self.provider(name, part, workload, &targets),
-            false => self.component(name, part, workload, &targets),
+            true => self.provider(name, part, workload, rolling, &targets),
+            false => self.component(name, part, workload, rolling, &targets),
+        };
+        let outcome = match (outcome, rolling) {
+            (State::Deployed, Some(rolling)) => State::Reconciling(rolling.status.clone()),
+            (outcome, _) => outcome,
         };
         // What can't be placed is the news, even while the rest is on its way.
         match unmet {
@@ -43,40 +58,59 @@ impl Planner<'_> {
         }
     }
 
+    /// Tells where something that is rolled out ought to be.
+    fn note_targets(&mut self, name: &str, workload: &Workload, targets: &Targets) {
+        let counts = targets
+            .iter()
+            .map(|(host, spreads)| (host.clone(), total(spreads)))
+            .collect();
+        self.plan
+            .targets
+            .entry(name.to_owned())
+            .or_default()
+            .insert(workload.id.clone(), counts);
+    }
+
     fn component(
         &mut self,
         name: &str,
         part: &Part,
         workload: &Workload,
+        rolling: Option<&Rolling>,
         targets: &Targets,
     ) -> State {
         let observed = self.input.observed;
+        let new = Release::of(part, workload);
         let mut ups = Vec::new();
         for (host, spreads) in targets {
-            let count = spreads.values().copied().fold(0, u32::saturating_add);
-            let annotations = names::annotations(name, &part.id, spreads);
+            let count = total(spreads);
             let there = observed
                 .hosts
                 .get(host)
                 .and_then(|host| host.components.get(&workload.id));
+            let runs = there.map(|there| (Some(there.image.as_str()), &there.annotations));
+            let release = rolling
+                .and_then(|rolling| rolling.old_on(host, (part, workload), runs))
+                .unwrap_or(&new);
+            let annotations = names::annotations(name, &release.part, spreads);
             let allow_update = match there {
                 Some(there)
                     if there.instances == count
-                        && same_image(&there.image, &workload.image)
+                        && same_image(&there.image, &release.image)
                         && has(&there.annotations, &annotations) =>
                 {
                     continue;
                 }
-                Some(there) => !same_image(&there.image, &workload.image),
+                Some(there) => !same_image(&there.image, &release.image),
                 None => false,
             };
             ups.push(Command::Scale(ScaleComponent {
-                component_ref: workload.image.clone(),
+                component_ref: release.image.clone(),
                 component_id: workload.id.clone(),
                 host_id: host.clone(),
                 count,
                 annotations: Some(annotations),
-                config: workload.configs.clone(),
+                config: release.configs.clone(),
                 allow_update,
                 limits: None,
                 dormant: false,
@@ -117,9 +151,11 @@ impl Planner<'_> {
         name: &str,
         part: &Part,
         workload: &Workload,
+        rolling: Option<&Rolling>,
         targets: &Targets,
     ) -> State {
         let observed = self.input.observed;
+        let new = Release::of(part, workload);
         let mut unhealthy = None;
         let mut foreign = None;
         let mut failing = None;
@@ -127,22 +163,26 @@ impl Planner<'_> {
         for (id, host) in &observed.hosts {
             let there = host.providers.get(&workload.id);
             let spreads = targets.get(id);
+            let runs = there.map(|there| (there.image.as_deref(), &there.annotations));
+            let release = rolling
+                .and_then(|rolling| rolling.old_on(id, (part, workload), runs))
+                .unwrap_or(&new);
             match (there, spreads) {
                 (None, None) => {}
                 (None, Some(spreads)) => starts.push(StartProvider {
                     provider_id: workload.id.clone(),
-                    provider_ref: workload.image.clone(),
+                    provider_ref: release.image.clone(),
                     host_id: id.clone(),
-                    config: workload.configs.clone(),
-                    annotations: Some(names::annotations(name, &part.id, spreads)),
+                    config: release.configs.clone(),
+                    annotations: Some(names::annotations(name, &release.part, spreads)),
                 }),
                 (Some(there), wanted) => {
                     let ours = names::managed_app(&there.annotations) == Some(name);
                     let same = there
                         .image
                         .as_ref()
-                        .is_none_or(|image| same_image(image, &workload.image));
-                    let current = there.annotations.get(names::SCALER) == Some(&part.id);
+                        .is_none_or(|image| same_image(image, &release.image));
+                    let current = there.annotations.get(names::SCALER) == Some(&release.part);
                     match (wanted.is_some(), ours) {
                         // Somebody else's that does the same is as good.
                         (true, true) if same && current => {
@@ -194,6 +234,11 @@ impl Planner<'_> {
             (hosts, _) => State::Reconciling(format!("Scaling provider on {hosts} host(s)")),
         }
     }
+}
+
+/// The instances of all spreads together.
+fn total(spreads: &BTreeMap<String, u32>) -> u32 {
+    spreads.values().copied().fold(0, u32::saturating_add)
 }
 
 /// Whether all of the wanted annotations are there. A host may add some of its own.

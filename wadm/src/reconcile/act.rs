@@ -35,6 +35,7 @@ impl Reconciler {
             desired: &self.desired,
             owned: &owned,
             observed: &self.observed,
+            rolling: Input::NO_ROLLOUT,
         });
         self.attempts.settle(&plan.steps);
         for subject in std::mem::take(&mut self.ended) {

@@ -181,6 +181,7 @@ fn nothing_is_known_of_an_empty_lattice() {
         desired: &BTreeMap::new(),
         owned: &BTreeMap::new(),
         observed: &Observed::default(),
+        rolling: Input::NO_ROLLOUT,
     });
     assert_eq!(nothing, Plan::default());
 }

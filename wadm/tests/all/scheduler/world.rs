@@ -89,6 +89,7 @@ impl World {
             desired: &self.desired,
             owned: &self.owned,
             observed: &self.model.observed,
+            rolling: Input::NO_ROLLOUT,
         })
     }
 

@@ -44,6 +44,8 @@ pub struct Attempts {
 struct Attempt {
     command: Command,
     failures: u32,
+    /// How often the lattice told that it does not work.
+    told: u32,
     phase: Phase,
     error: Option<String>,
 }
@@ -84,9 +86,9 @@ impl Attempts {
                 .by_subject
                 .get_mut(&subject)
                 .filter(|attempt| attempt.command == step.command);
-            let (failures, error) = match known {
+            let (failures, told, error) = match known {
                 // Another command about the same thing is news: it goes at once.
-                None => (0, None),
+                None => (0, 0, None),
                 Some(attempt) => {
                     match attempt.phase {
                         Phase::Sending => continue,
@@ -103,7 +105,7 @@ impl Attempts {
                         Phase::Waiting { until } if now < until => continue,
                         Phase::Waiting { .. } => {}
                     }
-                    (attempt.failures, attempt.error.take())
+                    (attempt.failures, attempt.told, attempt.error.take())
                 }
             };
             self.by_subject.insert(
@@ -111,6 +113,7 @@ impl Attempts {
                 Attempt {
                     command: step.command.clone(),
                     failures,
+                    told,
                     phase: Phase::Sending,
                     error,
                 },
@@ -143,6 +146,9 @@ impl Attempts {
     pub fn failed(&mut self, subject: &Subject, why: String, now: Instant) {
         let timing = self.timing;
         if let Some(attempt) = self.by_subject.get_mut(subject) {
+            if !matches!(attempt.phase, Phase::Waiting { .. }) {
+                attempt.told = attempt.told.saturating_add(1);
+            }
             attempt.fail(why, timing, now);
         }
     }
@@ -160,6 +166,13 @@ impl Attempts {
     /// Why the last attempt at this failed.
     pub fn error(&self, subject: &Subject) -> Option<&str> {
         self.by_subject.get(subject)?.error.as_deref()
+    }
+
+    /// How often the lattice told that this command does not work, and why at last.
+    pub fn told(&self, command: &Command) -> Option<(u32, &str)> {
+        let attempt = self.by_subject.get(&command.subject())?;
+        (attempt.command == *command && attempt.told > 0)
+            .then(|| (attempt.told, attempt.error.as_deref().unwrap_or_default()))
     }
 
     /// When something is next due, if anything.

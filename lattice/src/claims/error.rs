@@ -108,7 +108,7 @@ pub enum ClaimsError {
     },
     /// Signed by someone who isn't trusted.
     #[error(
-        "signed by {issuer}, which this host does not trust ({}); to trust it, start the host with --trusted-issuer {issuer}",
+        "signed by {issuer}, which this host does not trust ({}): sign it again with a key it trusts (`trellis sign --in-place FILE`), or start the host with --trusted-issuer {issuer}",
         list(trusted)
     )]
     UntrustedIssuer {

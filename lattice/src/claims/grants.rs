@@ -48,7 +48,7 @@ pub struct GrantError {
     /// The pattern, shortened.
     pub pattern: String,
     /// What is wrong with it.
-    pub problem: &'static str,
+    pub problem: String,
 }
 
 /// One pattern.
@@ -98,10 +98,10 @@ impl FromStr for Pattern {
     type Err = GrantError;
 
     fn from_str(text: &str) -> Result<Self, GrantError> {
-        let refuse = |problem| {
+        let refuse = |problem: &str| {
             Err(GrantError {
                 pattern: shorten(text),
-                problem,
+                problem: problem.into(),
             })
         };
         if is_word(text) {
@@ -118,7 +118,15 @@ impl FromStr for Pattern {
             return refuse("has no namespace");
         };
         let Some((package, interface)) = rest.split_once('/') else {
-            return refuse("has no interface");
+            // All of a package is what is meant, as a rule.
+            let all = match &version {
+                Some(version) => format!("{path}/*@{version}"),
+                None => format!("{path}/*"),
+            };
+            return refuse(&format!(
+                "has no interface ({} grants all of the package)",
+                shorten(&all)
+            ));
         };
         let star_or_word = |word: &str| match word {
             "*" => Some(None),
@@ -183,7 +191,7 @@ impl Grants {
             if parsed.len() == MAX_PATTERNS {
                 return Err(GrantError {
                     pattern: shorten(pattern),
-                    problem: "is one more than the 256 allowed",
+                    problem: format!("is one more than the {MAX_PATTERNS} allowed"),
                 });
             }
             parsed.push(pattern.parse()?);
@@ -365,7 +373,14 @@ mod tests {
         for (pattern, problem) in [
             ("", "has no namespace"),
             ("*", "has no namespace"),
-            ("wasi:keyvalue", "has no interface"),
+            (
+                "wasi:keyvalue",
+                "has no interface (wasi:keyvalue/* grants all of the package)",
+            ),
+            (
+                "wasi:keyvalue@0.2.0-draft",
+                "has no interface (wasi:keyvalue/*@0.2.0-draft grants all of the package)",
+            ),
             (
                 "wasi:*/store",
                 "has * for the package, but not for the interface",

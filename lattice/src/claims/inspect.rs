@@ -56,12 +56,15 @@ pub struct ShownClaims {
     pub issuer: Option<String>,
     /// Whom it is about (`M…` or `V…`).
     pub subject: Option<String>,
-    /// When it was signed, with the distance from now.
-    pub signed_at: Option<String>,
+    /// When it was signed; RFC 3339 where it is serialized, as the other moments.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub signed_at: Option<OffsetDateTime>,
     /// From when on it holds; `None`: at once.
-    pub not_before: Option<String>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub not_before: Option<OffsetDateTime>,
     /// Until when it holds; `None`: without end.
-    pub expires: Option<String>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub expires: Option<OffsetDateTime>,
     /// The signed name.
     pub name: Option<String>,
     /// The signed version.
@@ -219,7 +222,7 @@ impl Inspection {
         check_content: impl FnOnce(&M) -> Result<(), ClaimsError>,
     ) -> Option<M> {
         self.signed = true;
-        self.claims = peek(text).ok().map(|content| ShownClaims::of(content, now));
+        self.claims = peek(text).ok().map(ShownClaims::of);
         let claims = match Token::<M>::verify(text) {
             Ok(token) => token.claims,
             Err(error) => {
@@ -240,7 +243,7 @@ impl Inspection {
 }
 
 impl ShownClaims {
-    fn of(content: Value, now: OffsetDateTime) -> Self {
+    fn of(content: Value) -> Self {
         let text = |path: &str| {
             content
                 .pointer(path)
@@ -258,7 +261,7 @@ impl ShownClaims {
         };
         let when = |path: &str| {
             let seconds = content.pointer(path)?.as_u64()?;
-            Some(moment::both(seconds, now))
+            Some(moment::from_seconds(seconds))
         };
         Self {
             issuer: text("/iss"),

@@ -60,12 +60,12 @@ impl<M: Metadata> Claims<M> {
         let second = moment::to_seconds(now);
         if let Some(exp) = self.exp.filter(|exp| *exp <= second) {
             return Err(ClaimsError::Expired {
-                since: moment::both(exp, now),
+                since: moment::both(moment::from_seconds(exp), now),
             });
         }
         match self.nbf.filter(|nbf| *nbf > second) {
             Some(nbf) => Err(ClaimsError::NotYetValid {
-                until: moment::both(nbf, now),
+                until: moment::both(moment::from_seconds(nbf), now),
             }),
             None => Ok(()),
         }

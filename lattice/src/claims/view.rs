@@ -71,5 +71,8 @@ impl ProviderToken {
 }
 
 fn human(seconds: Option<u64>, now: OffsetDateTime) -> String {
-    seconds.map_or_else(|| NEVER.into(), |seconds| moment::both(seconds, now))
+    seconds.map_or_else(
+        || NEVER.into(),
+        |seconds| moment::both(moment::from_seconds(seconds), now),
+    )
 }

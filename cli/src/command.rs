@@ -93,7 +93,8 @@ enum Command {
     },
     /// Sign components and provider archives.
     #[command(
-        after_help = "Example:\n  trellis sign --in-place --name cart --grant wasi:keyvalue cart.wasm"
+        after_help = "Example:\n  trellis sign --in-place --grant 'wasi:keyvalue/*' --grant 'wasi:config/*' --grant 'wasi:logging/*' \
+                      target/actors/http_counter.wasm"
     )]
     Sign(sign::Sign),
     /// Show a file's claims, imports, exports and size.

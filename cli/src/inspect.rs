@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use trellis_lattice::claims::{
     Inspection, inspect,
     inspect::{FileKind, ShownClaims},
+    moment,
     world::Item,
 };
 
@@ -30,6 +31,9 @@ struct Seen {
     file: PathBuf,
     #[serde(flatten)]
     inspection: Inspection,
+    /// When it was looked at.
+    #[serde(skip)]
+    now: OffsetDateTime,
 }
 
 impl Inspect {
@@ -39,8 +43,9 @@ impl Inspect {
     /// It can't be read, or is neither a component nor an archive; with `--check`, it has a problem.
     pub fn run(self, options: &Options) -> anyhow::Result<()> {
         let bytes = read(&self.file)?;
-        let inspection = inspect(&bytes, OffsetDateTime::now_utc())
-            .with_context(|| format!("file {}", self.file.display()))?;
+        let now = OffsetDateTime::now_utc();
+        let inspection =
+            inspect(&bytes, now).with_context(|| format!("file {}", self.file.display()))?;
         let problems: Vec<String> = inspection
             .problems
             .iter()
@@ -49,6 +54,7 @@ impl Inspect {
         options.output.print(&Seen {
             file: self.file.clone(),
             inspection,
+            now,
         })?;
         if self.check && !problems.is_empty() {
             anyhow::bail!("file {}: {}", self.file.display(), problems.join("; "));
@@ -74,7 +80,7 @@ impl fmt::Display for Seen {
             line(f, "claims hold", if seen.verified { "yes" } else { "no" })?;
         }
         if let Some(claims) = &seen.claims {
-            show_claims(f, claims)?;
+            show_claims(f, claims, self.now)?;
         }
         for problem in &seen.problems {
             line(f, "problem", &problem.message)?;
@@ -95,20 +101,31 @@ impl fmt::Display for Seen {
     }
 }
 
-fn show_claims(f: &mut fmt::Formatter<'_>, claims: &ShownClaims) -> fmt::Result {
+fn show_claims(
+    f: &mut fmt::Formatter<'_>,
+    claims: &ShownClaims,
+    now: OffsetDateTime,
+) -> fmt::Result {
     let texts = [
         ("name", &claims.name),
         ("vendor", &claims.vendor),
         ("version", &claims.version),
         ("issuer", &claims.issuer),
         ("subject", &claims.subject),
-        ("signed at", &claims.signed_at),
-        ("not before", &claims.not_before),
-        ("expires", &claims.expires),
     ];
     for (name, value) in texts {
         if let Some(value) = value {
             line(f, name, value)?;
+        }
+    }
+    let moments = [
+        ("signed at", claims.signed_at),
+        ("not before", claims.not_before),
+        ("expires", claims.expires),
+    ];
+    for (name, value) in moments {
+        if let Some(value) = value {
+            line(f, name, moment::both(value, now))?;
         }
     }
     if let Some(revision) = claims.revision {

@@ -73,8 +73,8 @@ struct KeyFile {
 
 impl Row for KeyFile {
     const COLUMNS: &'static [&'static str] = &["FILE", "KIND", "PUBLIC KEY"];
-    const NONE: &'static str =
-        "no keys: make one with `trellis keys gen account --file account.nk`";
+    const NONE: &'static str = "no keys here: `trellis up` and `trellis sign` make those they need in the state's folder, and \
+                                `trellis keys list FOLDER` looks into another";
 
     fn cells(&self) -> Vec<String> {
         let kind = self

@@ -1,12 +1,12 @@
 //! `trellis sign`: claims put into components and provider archives.
 
+mod content;
 mod issuer;
 mod output;
 mod subject;
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,9 +16,8 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use trellis_lattice::claims::{
-    AccountKey, ComponentDetails, Grants, ProviderArchive, ProviderDetails, Validity,
-    archive::{Keep, MAX_ARCHIVE_BYTES},
-    sign_archive, sign_component,
+    AccountKey, ComponentDetails, Grants, ProviderArchive, ProviderDetails, Validity, sign_archive,
+    sign_component,
 };
 
 use crate::{
@@ -26,6 +25,9 @@ use crate::{
     output::{Listing, Row},
     session::Options,
 };
+use content::Content;
+
+pub use content::read;
 
 /// What to sign, and what to say of it.
 #[derive(Args, Debug)]
@@ -64,7 +66,8 @@ pub struct Sign {
     /// The claims hold from then on: an RFC 3339 moment, or a time from now.
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     not_before: Option<OffsetDateTime>,
-    /// An interface that the component may import; repeatable, * allowed [default: exactly what it imports].
+    /// An interface that the component may import; repeatable, * for all of a package, as in wasi:keyvalue/*
+    /// [default: exactly what it imports].
     #[arg(long = "grant", value_name = "NAMESPACE:PACKAGE/INTERFACE")]
     grants: Vec<String>,
     /// The public key the claims are about (M… or V…) [default: that of the claims it has, else of a key kept
@@ -120,6 +123,12 @@ impl Sign {
             .then(|| Grants::parse(&self.grants))
             .transpose();
         let grants = grants.map_err(|error| Usage(error.to_string()))?;
+        // What can't be signed leaves no new keys behind.
+        let contents = self
+            .files
+            .iter()
+            .map(|file| self.content(file))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let issuer = issuer::find(self.issuer_key.as_deref(), &options.state())?;
         let now = OffsetDateTime::now_utc();
         let mut validity = match self.expires_in {
@@ -129,9 +138,9 @@ impl Sign {
         validity.signed_at = now;
         validity.not_before = self.not_before;
         let mut signed = Vec::new();
-        for file in &self.files {
+        for (file, content) in self.files.iter().zip(contents) {
             let one = self
-                .one(file, &issuer, grants.as_ref(), &validity)
+                .one(file, content, &issuer, grants.as_ref(), &validity)
                 .with_context(|| format!("file {}", file.display()))?;
             signed.push(one);
         }
@@ -145,19 +154,38 @@ impl Sign {
         Ok(options.output.print(&Listing::new(lines))?)
     }
 
+    /// Reads a file, for which all that was asked must make sense.
+    fn content(&self, file: &Path) -> anyhow::Result<Content> {
+        let content = Content::of(file)?;
+        let misplaced = match &content {
+            Content::Component(_) if self.vendor.is_some() => {
+                "--vendor is for provider archives: a component's claims name no vendor"
+            }
+            Content::Archive { .. } if !self.grants.is_empty() => {
+                "--grant is for components: a provider imports nothing"
+            }
+            Content::Archive { .. } if !self.tags.is_empty() => {
+                "--tag is for components: a provider's claims have no tags"
+            }
+            _ => return Ok(content),
+        };
+        Err(Usage(format!("file {}: {misplaced}", file.display())).into())
+    }
+
     fn one(
         &self,
         file: &Path,
+        content: Content,
         issuer: &issuer::Issuing,
         grants: Option<&Grants>,
         validity: &Validity,
     ) -> anyhow::Result<(Vec<u8>, Signed)> {
-        let bytes = read(file)?;
         let name = self.name.clone().unwrap_or_else(|| output::base_name(file));
-        let (new, subject) = if bytes.starts_with(b"\0asm") {
-            self.component(&bytes, &name, issuer, grants, validity)?
-        } else {
-            self.archive(&bytes, &name, issuer, validity)?
+        let (new, subject) = match content {
+            Content::Component(bytes) => self.component(&bytes, &name, issuer, grants, validity)?,
+            Content::Archive { archive, gzip } => {
+                self.archive(archive, gzip, &name, issuer, validity)?
+            }
         };
         let issuer = issuer.key.public().to_string();
         Ok((
@@ -198,19 +226,12 @@ impl Sign {
 
     fn archive(
         &self,
-        bytes: &[u8],
+        archive: ProviderArchive,
+        gzip: bool,
         name: &str,
         issuer: &issuer::Issuing,
         validity: &Validity,
     ) -> anyhow::Result<(Vec<u8>, String)> {
-        if !self.grants.is_empty() {
-            return Err(
-                Usage("--grant is for components: a provider imports nothing".into()).into(),
-            );
-        }
-        let archive = ProviderArchive::read(bytes, Keep::All).map_err(|error| {
-            anyhow::anyhow!("neither a WebAssembly component nor a provider archive ({error}); only those carry claims")
-        })?;
         let known = subject::of_archive(
             archive.token.as_deref(),
             self.subject.as_deref(),
@@ -228,7 +249,6 @@ impl Sign {
             .into_iter()
             .filter_map(|(target, binary)| Some((target, binary.content?)))
             .collect();
-        let gzip = bytes.starts_with(&[0x1f, 0x8b]);
         let signed = sign_archive(
             &binaries,
             &issuer.key,
@@ -239,27 +259,6 @@ impl Sign {
         )?;
         Ok((signed, known.subject.to_string()))
     }
-}
-
-/// Reads a component or an archive whole.
-///
-/// # Errors
-/// It can't be read, or is larger than any of them may be.
-pub fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let named = || format!("file {}", file.display());
-    let metadata = fs::metadata(file).with_context(named)?;
-    // A pipe or a device may never end.
-    if !metadata.is_file() {
-        anyhow::bail!("file {}: not a regular file", file.display());
-    }
-    let size = metadata.len();
-    if size > MAX_ARCHIVE_BYTES {
-        anyhow::bail!(
-            "file {}: {size} bytes, more than the {MAX_ARCHIVE_BYTES} allowed",
-            file.display()
-        );
-    }
-    fs::read(file).with_context(named)
 }
 
 fn moment(text: &str) -> Result<OffsetDateTime, String> {

@@ -79,7 +79,8 @@ impl State {
 /// Says that the development issuer's key was made, and what it is for.
 pub fn tell_new_account(path: &Path, issuer: &Issuer) {
     eprintln!(
-        "made the development issuer's key {} ({issuer}); keep it to yourself",
+        "made the development issuer's key {} ({issuer}); keep it to yourself. What another key signed must be \
+         signed again, by `trellis sign --in-place FILE`",
         path.display()
     );
 }

@@ -13,7 +13,7 @@ use crate::progress::say;
 /// stay as they are, byte for byte, so a host finds them compiled in its cache.
 pub fn all(layout: &Layout, actors: &[Actor]) -> Result<()> {
     say(format_args!(
-        "signing {} actors with the development key: a host runs none without a signature",
+        "signing {} actors with the development key (of itself a host refuses unsigned ones; up runs them with a warning)",
         actors.len()
     ));
     let mut sign = clean(layout.binary("trellis"));

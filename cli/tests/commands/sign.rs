@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use wasm_encoder::{
     Component, ComponentImportSection, ComponentTypeRef, ComponentTypeSection, InstanceType,
     PrimitiveValType,
@@ -62,12 +63,19 @@ fn a_signed_component_says_who_signed_what() {
         claims["grants"],
         serde_json::json!(["acme:shop/cart@1.0.0"])
     );
-    assert!(claims["expires"].is_string());
+    for moment in ["signed_at", "expires"] {
+        let text = claims[moment].as_str().unwrap();
+        assert!(
+            OffsetDateTime::parse(text, &Rfc3339).is_ok(),
+            "{moment}: {text}"
+        );
+    }
     let text = folder.succeed(&["inspect", "cart.wasm"]);
     for word in [
         "claims hold  yes",
         "name         cart",
         "imports      acme:shop/cart@1.0.0 (add)",
+        "(in 1 hour)",
     ] {
         assert!(text.contains(word), "{text}");
     }
@@ -163,8 +171,15 @@ fn what_is_no_component_is_refused_and_nothing_is_written() {
         fs::read(folder.path().join("cart.wasm")).unwrap(),
         component()
     );
+    assert!(
+        !folder.path().join(".trellis").exists(),
+        "no key is made for what can't be signed"
+    );
     let said = folder.fail(1, &["sign", "text.txt"]);
-    assert!(said.contains("text.txt"), "{said}");
+    assert_eq!(
+        said,
+        "error: file text.txt: neither a WebAssembly component nor a provider archive\n"
+    );
     assert!(
         folder
             .fail(1, &["inspect", "text.txt"])
@@ -177,4 +192,21 @@ fn what_is_no_component_is_refused_and_nothing_is_written() {
     );
     let said = folder.fail(2, &["sign", "--grant", "not an interface", "cart.wasm"]);
     assert!(said.contains("not an interface"), "{said}");
+}
+
+#[test]
+fn options_for_the_other_kind_of_file_are_refused() {
+    let folder = folder();
+    let said = folder.fail(2, &["sign", "--vendor", "acme", "cart.wasm"]);
+    assert!(said.contains("--vendor is for provider archives"), "{said}");
+    assert!(!folder.path().join("cart.signed.wasm").exists());
+}
+
+#[test]
+fn a_package_is_granted_with_a_star_and_the_refusal_says_so() {
+    let folder = folder();
+    let said = folder.fail(2, &["sign", "--grant", "acme:shop", "cart.wasm"]);
+    assert!(said.contains("acme:shop/*"), "{said}");
+    folder.succeed(&["sign", "--in-place", "--grant", "acme:shop/*", "cart.wasm"]);
+    folder.succeed(&["inspect", "--check", "cart.wasm"]);
 }

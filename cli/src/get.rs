@@ -13,19 +13,19 @@ use crate::{output::Listing, session::Options};
 /// What to show.
 #[derive(Subcommand, Debug)]
 pub enum Get {
-    /// The hosts.
+    /// The hosts. A lattice without any is no error.
     #[command(after_help = "Example:\n  trellis get hosts")]
     Hosts,
-    /// What a host runs; without a name, what every host runs.
+    /// What a host runs; without a name, what every host runs. A lattice without any is no error.
     #[command(after_help = "Example:\n  trellis get inventory edge-1")]
     Inventory {
-        /// The host: its id, the beginning of its id, or its name.
+        /// The host: its id or name, or the beginning of one.
         host: Option<String>,
     },
-    /// The links.
+    /// The links. A host answers for all, so there must be one.
     #[command(after_help = "Example:\n  trellis get links --output json")]
     Links,
-    /// The claims of what was started in this lattice.
+    /// The claims of what was started in this lattice. A host answers for all, so there must be one.
     #[command(after_help = "Example:\n  trellis get claims")]
     Claims,
     /// A named configuration; without a name, the names of all.
@@ -54,7 +54,8 @@ impl Get {
                 session.output.print(&inventory::Inventory(inventory))?;
             }
             Self::Inventory { host: None } => {
-                let inventories = session.inventories().await?;
+                let hosts = session.control.hosts().await?;
+                let inventories = session.inventories_of(hosts).await?;
                 session
                     .output
                     .print(&inventory::Inventories::new(inventories))?;

@@ -193,53 +193,27 @@ impl Session {
         Ok(hosts)
     }
 
-    /// The host that a text means: its id, the beginning of its id, or its name. No text: the only host there is.
+    /// The host that a text means: its id or name, or the beginning of one. No text: the only host there is.
     ///
     /// # Errors
     /// None fits, or more than one.
     pub async fn host(&self, text: Option<&str>) -> anyhow::Result<Host> {
-        let hosts = self.hosts().await?;
-        let names = |hosts: &[Host]| {
-            let names = hosts
-                .iter()
-                .map(|host| format!("{} ({})", host.friendly_name, host.id));
-            names.collect::<Vec<_>>().join(", ")
-        };
-        let all = names(&hosts);
-        let Some(text) = text else {
-            return match <[Host; 1]>::try_from(hosts) {
-                Ok([host]) => Ok(host),
-                Err(_) => Err(Usage(format!(
-                    "several hosts are there: name one with --host ({all})"
-                ))
-                .into()),
-            };
-        };
-        let exact = |host: &Host| host.id.as_str() == text || host.friendly_name == text;
-        let mut fitting: Vec<Host> = match hosts.iter().any(exact) {
-            true => hosts.into_iter().filter(exact).collect(),
-            false => hosts
-                .into_iter()
-                .filter(|host| host.id.as_str().starts_with(text))
-                .collect(),
-        };
-        match fitting.len() {
-            1 => fitting.pop().context("one host"),
-            0 => Err(NotFound(format!(
-                "no host {text:?} in lattice {:?}: there is {all}",
-                self.lattice()
-            ))
-            .into()),
-            _ => Err(Usage(format!("{text:?} means several hosts: {}", names(&fitting))).into()),
-        }
+        pick(self.hosts().await?, text, self.lattice())
     }
 
-    /// What every host runs.
+    /// What every host runs; at least one.
     ///
     /// # Errors
     /// No host at all, or NATS failed. A host that left in between is left out.
     pub async fn inventories(&self) -> anyhow::Result<Vec<HostInventory>> {
-        let hosts = self.hosts().await?;
+        self.inventories_of(self.hosts().await?).await
+    }
+
+    /// What these hosts run.
+    ///
+    /// # Errors
+    /// NATS failed. A host that left in between is left out.
+    pub async fn inventories_of(&self, hosts: Vec<Host>) -> anyhow::Result<Vec<HostInventory>> {
         let asked = hosts.iter().map(|host| self.control.inventory(&host.id));
         let mut inventories = Vec::new();
         for answer in futures::future::join_all(asked).await {
@@ -249,5 +223,109 @@ impl Session {
             }
         }
         Ok(inventories)
+    }
+}
+
+/// The host that a text means, as [`Session::host`].
+fn pick(mut hosts: Vec<Host>, text: Option<&str>, lattice: &LatticeName) -> anyhow::Result<Host> {
+    let all = names(&hosts);
+    let Some(text) = text else {
+        return match <[Host; 1]>::try_from(hosts) {
+            Ok([host]) => Ok(host),
+            Err(_) => Err(Usage(format!(
+                "several hosts are there: name one with --host ({all})"
+            ))
+            .into()),
+        };
+    };
+    // It would be the beginning of every name: a variable that is not set, as a rule.
+    if text.is_empty() {
+        return Err(Usage(format!("the host's name is empty: there is {all}")).into());
+    }
+    let exact = |host: &Host| host.id.as_str() == text || host.friendly_name == text;
+    if hosts.iter().any(exact) {
+        hosts.retain(exact);
+    } else {
+        hosts.retain(|host| {
+            host.id.as_str().starts_with(text) || host.friendly_name.starts_with(text)
+        });
+    }
+    match hosts.len() {
+        1 => hosts.pop().context("one host"),
+        0 => Err(NotFound(format!(
+            "no host {text:?} in lattice {lattice:?}: there is {all}"
+        ))
+        .into()),
+        _ => Err(Usage(format!("{text:?} means several hosts: {}", names(&hosts))).into()),
+    }
+}
+
+fn names(hosts: &[Host]) -> String {
+    let names = hosts
+        .iter()
+        .map(|host| format!("{} ({})", host.friendly_name, host.id));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "NAAOOQYCFXEZRNL6UW6EJ6R3JCTNYSS6RTMB2XUJTMLGH7CEE6ZGZMCK";
+    const SECOND: &str = "NBADEQSG4FVIHNTDWCYRK5BT2IF3C4GHK5DZCOH5ZU2RL7GDOTXUKXQ4";
+
+    fn host(id: &str, name: &str) -> Host {
+        serde_json::from_value(serde_json::json!({
+            "id": id, "friendly_name": name, "labels": {}, "lattice": "default",
+            "uptime_human": "1s", "uptime_seconds": 1, "version": "1.0.0",
+        }))
+        .unwrap()
+    }
+
+    fn picked(text: Option<&str>) -> Result<String, String> {
+        let hosts = vec![host(FIRST, "edge-1"), host(SECOND, "edge-12")];
+        let lattice = LatticeName::new("default").unwrap();
+        match pick(hosts, text, &lattice) {
+            Ok(host) => Ok(host.friendly_name),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_host_is_meant_by_id_name_or_the_beginning_of_one() {
+        for (text, name) in [
+            (FIRST, "edge-1"),
+            ("NB", "edge-12"),
+            ("edge-12", "edge-12"),
+            // Whole before begun.
+            ("edge-1", "edge-1"),
+        ] {
+            assert_eq!(picked(Some(text)).as_deref(), Ok(name), "{text}");
+        }
+        let several = picked(Some("edge")).unwrap_err();
+        assert!(
+            several.contains("several")
+                && several.contains("edge-1 (")
+                && several.contains("edge-12 ("),
+            "{several}"
+        );
+        for (text, word) in [
+            (Some("pop"), "no host"),
+            (Some(""), "empty"),
+            (None, "--host"),
+        ] {
+            let refused = picked(text).unwrap_err();
+            assert!(refused.contains(word), "{text:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_one_name_is_enough() {
+        let hosts = vec![host(FIRST, "edge-1"), host(SECOND, "fog-1")];
+        let lattice = LatticeName::new("default").unwrap();
+        assert_eq!(
+            pick(hosts, Some("fo"), &lattice).unwrap().friendly_name,
+            "fog-1"
+        );
     }
 }

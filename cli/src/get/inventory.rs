@@ -3,9 +3,11 @@
 use std::fmt;
 
 use serde::Serialize;
-use trellis_lattice::control::host::{ComponentDescription, HostInventory, ProviderDescription};
+use trellis_lattice::control::host::{
+    ComponentDescription, Host, HostInventory, ProviderDescription,
+};
 
-use crate::output::{or_dash, pairs, table};
+use crate::output::{Row as _, or_dash, pairs, table};
 
 /// What one host runs.
 #[derive(Serialize)]
@@ -26,6 +28,9 @@ impl Inventories {
 
 impl fmt::Display for Inventories {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str(Host::NONE);
+        }
         for (index, inventory) in self.0.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;

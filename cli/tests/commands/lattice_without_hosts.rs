@@ -31,10 +31,13 @@ async fn who_is_missing_is_told() {
     };
     let hosts = run("get hosts --output json");
     assert_eq!(String::from_utf8_lossy(&hosts.stdout).trim(), "[]");
-    let config = run("get config --output json");
-    assert_eq!(String::from_utf8_lossy(&config.stdout).trim(), "[]");
+    for line in ["get inventory --output json", "get config --output json"] {
+        let listed = run(line);
+        assert_eq!(String::from_utf8_lossy(&listed.stdout).trim(), "[]");
+        assert!(listed.status.success(), "{line}");
+    }
     for (line, code, word) in [
-        ("get inventory", 4, "trellis host"),
+        ("get inventory someone", 4, "trellis host"),
         ("get links", 4, "trellis host"),
         ("config put a b=c", 4, "trellis host"),
         ("app list", 4, "trellis wadm"),

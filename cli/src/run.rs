@@ -85,7 +85,7 @@ pub enum Stop {
     /// Stop a host.
     #[command(after_help = "Example:\n  trellis stop host edge-1 --drain 10s")]
     Host {
-        /// The host: its id, the beginning of its id, or its name.
+        /// The host: its id or name, or the beginning of one.
         host: String,
         /// How long calls in flight may take to end.
         #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
@@ -96,7 +96,7 @@ pub enum Stop {
 /// How a component or a provider is started.
 #[derive(Args, Debug)]
 pub struct RunOptions {
-    /// The host: its id, the beginning of its id, or its name [default: the one that runs it, or the only one].
+    /// The host: its id or name, or the beginning of one [default: the one that runs it, or the only one].
     #[arg(long)]
     host: Option<String>,
     /// A named configuration for it; repeatable, later ones win.

@@ -10,7 +10,11 @@ use trellis_lattice::{
     event::Event,
 };
 
-use super::{ComponentOptions, outcome::Outcome, reference};
+use super::{
+    ComponentOptions,
+    outcome::{Outcome, Stopped},
+    reference,
+};
 use crate::{exit::NotFound, output::Done, session::Session};
 
 /// Scales a component on a host.
@@ -61,7 +65,23 @@ pub async fn scale(
         limits: (limits != ComponentLimits::default()).then_some(limits),
         dormant: false,
     };
-    ask(session, &request, !options.run.no_wait).await
+    let wait = !options.run.no_wait;
+    ask(session, &request, wait).await?;
+    let ScaleComponent {
+        component_id,
+        host_id,
+        ..
+    } = &request;
+    let message = match (wait, count) {
+        (false, _) => format!("component {component_id}: asked host {host_id} for {count}"),
+        (true, 0) => format!("component {component_id} stopped on host {host_id}"),
+        (true, _) => {
+            format!("component {component_id} runs on host {host_id}, up to {count} at once")
+        }
+    };
+    let about =
+        json!({ "component_id": component_id, "host_id": host_id, "count": count, "done": wait });
+    Ok(session.output.print(&Done::new(message, about))?)
 }
 
 /// Stops a component on one host, or wherever it runs.
@@ -84,6 +104,7 @@ pub async fn stop(
         ))
         .into());
     }
+    let mut stopped = Stopped::default();
     for inventory in running {
         let description = inventory.component(component);
         let request = ScaleComponent {
@@ -99,9 +120,11 @@ pub async fn stop(
             limits: None,
             dormant: false,
         };
-        ask(session, &request, true).await?;
+        stopped.add(&request.host_id, ask(session, &request, true).await)?;
     }
-    Ok(())
+    let message = format!("component {component} stopped on {}", stopped.names());
+    let about = json!({ "component_id": component, "host_ids": stopped.hosts });
+    Ok(session.output.print(&Done::new(message, about))?)
 }
 
 async fn running(session: &Session, component: &ComponentId) -> anyhow::Result<Vec<HostInventory>> {
@@ -110,30 +133,23 @@ async fn running(session: &Session, component: &ComponentId) -> anyhow::Result<V
     Ok(inventories)
 }
 
+/// Asks for it, and waits until it is done where that is wanted.
 async fn ask(session: &Session, request: &ScaleComponent, wait: bool) -> anyhow::Result<()> {
     let ScaleComponent {
         component_id,
         host_id,
-        count,
         ..
     } = request;
     let outcome = Outcome::listen(session).await?;
     session.control.scale_component(request).await?;
-    let mut message = format!("component {component_id}: asked host {host_id} for {count}");
     if wait {
         outcome
             .wait(session, &format!("component {component_id}"), |event| {
                 judge(event, component_id, host_id)
             })
             .await?;
-        message = match count {
-            0 => format!("component {component_id} stopped on host {host_id}"),
-            _ => format!("component {component_id} runs on host {host_id}, up to {count} at once"),
-        };
     }
-    let about =
-        json!({ "component_id": component_id, "host_id": host_id, "count": count, "done": wait });
-    Ok(session.output.print(&Done::new(message, about))?)
+    Ok(())
 }
 
 fn judge(event: &Event, component: &ComponentId, host: &HostId) -> Option<Result<(), String>> {

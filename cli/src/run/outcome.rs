@@ -3,7 +3,10 @@
 use anyhow::Context as _;
 use async_nats::Subscriber;
 use futures::StreamExt as _;
-use trellis_lattice::event::{CloudEvent, Event};
+use trellis_lattice::{
+    HostId,
+    event::{CloudEvent, Event},
+};
 
 use crate::{exit::NoAnswer, session::Session};
 
@@ -56,5 +59,58 @@ impl Outcome {
                 humantime::format_duration(session.timeout)
             ))
         }).context("waiting")?
+    }
+}
+
+/// The hosts on which something was stopped, one after the other.
+#[derive(Default)]
+pub struct Stopped {
+    /// So far.
+    pub hosts: Vec<HostId>,
+}
+
+impl Stopped {
+    /// One more.
+    ///
+    /// # Errors
+    /// The outcome's, with the hosts before it on which it was stopped all the same.
+    pub fn add(&mut self, host: &HostId, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+        outcome.with_context(|| match self.hosts.is_empty() {
+            true => format!("host {host}"),
+            false => format!("stopped on {}, but not on host {host}", self.names()),
+        })?;
+        self.hosts.push(host.clone());
+        Ok(())
+    }
+
+    /// The hosts, for people.
+    pub fn names(&self) -> String {
+        let ids: Vec<&str> = self.hosts.iter().map(HostId::as_str).collect();
+        let plural = if ids.len() == 1 { "" } else { "s" };
+        format!("host{plural} {}", ids.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str) -> HostId {
+        HostId::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_failure_names_where_it_was_done_before() {
+        let mut stopped = Stopped::default();
+        let refused = stopped.add(&host("NA"), Err(anyhow::anyhow!("busy")));
+        assert_eq!(format!("{:#}", refused.unwrap_err()), "host NA: busy");
+        stopped.add(&host("NA"), Ok(())).unwrap();
+        stopped.add(&host("NB"), Ok(())).unwrap();
+        assert_eq!(stopped.names(), "hosts NA, NB");
+        let refused = stopped.add(&host("NC"), Err(anyhow::anyhow!("busy")));
+        assert_eq!(
+            format!("{:#}", refused.unwrap_err()),
+            "stopped on hosts NA, NB, but not on host NC: busy"
+        );
     }
 }

@@ -7,7 +7,11 @@ use trellis_lattice::{
     event::Event,
 };
 
-use super::{RunOptions, outcome::Outcome, reference};
+use super::{
+    RunOptions,
+    outcome::{Outcome, Stopped},
+    reference,
+};
 use crate::{exit::NotFound, output::Done, session::Session};
 
 /// Starts a provider on a host.
@@ -72,17 +76,18 @@ pub async fn stop(
         ))
         .into());
     }
+    let mut stopped = Stopped::default();
     for inventory in running {
         let request = StopProvider {
             provider_id: provider.clone(),
             host_id: inventory.host_id,
         };
-        session.control.stop_provider(&request).await?;
-        let message = format!("provider {provider} stopped on host {}", request.host_id);
-        let about = json!({ "provider_id": provider, "host_id": request.host_id });
-        session.output.print(&Done::new(message, about))?;
+        let outcome = session.control.stop_provider(&request).await;
+        stopped.add(&request.host_id, outcome.map_err(Into::into))?;
     }
-    Ok(())
+    let message = format!("provider {provider} stopped on {}", stopped.names());
+    let about = json!({ "provider_id": provider, "host_ids": stopped.hosts });
+    Ok(session.output.print(&Done::new(message, about))?)
 }
 
 fn judge(event: &Event, provider: &ComponentId, host: &HostId) -> Option<Result<(), String>> {

@@ -102,7 +102,14 @@ async fn a_lattice_is_found_while_it_is_up_and_leaves_nothing() {
     let hosts = folder.json(&["get", "hosts"]);
     assert_eq!(hosts.as_array().map(Vec::len), Some(1), "{hosts}");
     let host = hosts[0]["friendly_name"].as_str().unwrap();
-    folder.succeed(&["label", "put", host, "pop=fra"]);
+    let labelled = folder.json(&["label", "put", host, "pop=fra", "region=eu"]);
+    assert_eq!(
+        labelled["labels"],
+        serde_json::json!({ "pop": "fra", "region": "eu" })
+    );
+    let begun = &host[..host.len() - 1];
+    let unlabelled = folder.json(&["label", "del", begun, "region", "none-such"]);
+    assert_eq!(unlabelled["host_id"], hosts[0]["id"]);
     assert_eq!(folder.json(&["get", "hosts"])[0]["labels"]["pop"], "fra");
     folder.succeed(&["config", "put", "shop", "a=1", "b=2"]);
     assert_eq!(

@@ -99,6 +99,7 @@ impl Up {
         let mut lattice = Lattice::default();
         let outcome = tokio::select! {
             outcome = self.work(&mut lattice, &apps, options, &state, &lock, &progress) => outcome,
+            why = lock.lost() => Err(why),
             why = endings.next() => {
                 eprintln!();
                 progress.step("ending", why);

@@ -4,13 +4,18 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::MetadataExt as _,
     path::PathBuf,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::State;
+
+/// How often to look whether the state's folder is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a running one says of itself.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +30,8 @@ pub struct Running {
 
 /// Held while a lattice is up; the system lets go of it when the process ends, however it ends.
 pub struct Lock {
-    _file: File,
+    file: File,
+    path: PathBuf,
     note: PathBuf,
 }
 
@@ -72,7 +78,8 @@ impl Lock {
             }
         }
         let lock = Self {
-            _file: file,
+            file,
+            path,
             note: note_path(state),
         };
         // What one left that crashed.
@@ -91,7 +98,31 @@ impl Lock {
 
     /// Says that it runs no more.
     pub fn clear(&self) {
-        let _ = fs::remove_file(&self.note);
+        // In a folder made anew the note is another one's.
+        if self.is_there() {
+            let _ = fs::remove_file(&self.note);
+        }
+    }
+
+    /// Waits until the state's folder is removed from under the lattice that keeps its state there; why it can't go
+    /// on.
+    pub async fn lost(&self) -> anyhow::Error {
+        while self.is_there() {
+            tokio::time::sleep(LOOK).await;
+        }
+        anyhow::anyhow!(
+            "{} was removed while the lattice ran, and with it what NATS kept: start it again (`--fresh` forgets without removing keys)",
+            self.path.parent().unwrap_or(&self.path).display()
+        )
+    }
+
+    /// Whether the file that is held is still the one of that path.
+    fn is_there(&self) -> bool {
+        match (self.file.metadata(), fs::metadata(&self.path)) {
+            (Ok(held), Ok(found)) => (held.dev(), held.ino()) == (found.dev(), found.ino()),
+            (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+            _ => true,
+        }
     }
 }
 
@@ -152,5 +183,25 @@ mod tests {
         drop(lock);
         assert_eq!(find(&state), None, "its note alone is not enough");
         assert!(Lock::take(&state).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_removed_is_noticed() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let state = State::at(&folder.path().join("state"));
+        let lock = Lock::take(&state).unwrap();
+        assert!(lock.is_there());
+        fs::remove_dir_all(state.root()).unwrap();
+        let next = Lock::take(&state).unwrap();
+        let running = Running {
+            process: 8,
+            nats_url: "nats://h:2".into(),
+            lattice: "default".into(),
+        };
+        next.tell(&running).unwrap();
+        let why = lock.lost().await.to_string();
+        assert!(why.contains("state was removed"), "{why}");
+        lock.clear();
+        assert_eq!(find(&state), Some(running), "the next one's note stays");
     }
 }

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod health;
+mod output;
 mod process;
 mod program;
 mod spawner;

@@ -40,7 +40,12 @@ enum Ended {
     /// The program could not be started at all.
     NotStarted(String),
     /// It ended by itself.
-    Exited { why: String, was_started: bool },
+    Exited {
+        why: String,
+        /// What it said last, line by line.
+        last_words: Vec<String>,
+        was_started: bool,
+    },
 }
 
 /// Keeps a provider running until `stop` is cancelled, then ends it in order.
@@ -48,11 +53,13 @@ pub(super) async fn supervise(host: &Arc<Host>, provider: &Provider, stop: Cance
     let id = &provider.description.id;
     let mut wait = RESTART.0;
     let mut first = true;
+    let mut ended = None;
     loop {
         let started = Instant::now();
         let mut run = Run {
             host,
             provider,
+            ended,
             started: false,
         };
         match run.run(&stop).await {
@@ -65,9 +72,21 @@ pub(super) async fn supervise(host: &Arc<Host>, provider: &Provider, stop: Cance
                     return;
                 }
             }
-            Ended::Exited { why, was_started } => {
+            Ended::Exited {
+                why,
+                last_words,
+                was_started,
+            } => {
                 tracing::error!(provider = %id, why, "the provider ended by itself");
+                for line in &last_words {
+                    tracing::warn!(provider = %id, "it said: {line}");
+                }
+                let why = match last_words.as_slice() {
+                    [] => why,
+                    words => format!("{why}: {}", words.join(" | ")),
+                };
                 if was_started {
+                    ended = Some(Instant::now());
                     run_failed(host, provider, why).await;
                 } else {
                     provider.tell_start_failed(host, why).await;
@@ -127,6 +146,8 @@ impl Provider {
 struct Run<'a> {
     host: &'a Arc<Host>,
     provider: &'a Provider,
+    /// When the run before it ended that had started.
+    ended: Option<Instant>,
     started: bool,
 }
 
@@ -170,11 +191,11 @@ impl Run<'_> {
                         Ok(status) => status.to_string(),
                         Err(error) => error.to_string(),
                     };
-                    let why = match process.last_words().await.as_str() {
-                        "" => format!("it ended ({why})"),
-                        words => format!("it ended ({why}): {words}"),
+                    return Ended::Exited {
+                        why: format!("it ended ({why})"),
+                        last_words: process.last_words().await,
+                        was_started: self.started,
                     };
-                    return Ended::Exited { why, was_started: self.started };
                 }
                 _ = changes.changed() => {
                     let told = self.links_to_tell(&mut delivery);
@@ -333,6 +354,10 @@ impl Run<'_> {
             return;
         }
         let description = &self.provider.description;
+        let after_ms = self.ended.map(|ended| ended.elapsed().as_millis());
+        if let Some(after_ms) = after_ms {
+            tracing::info!(provider = %description.id, after_ms, "the provider is back");
+        }
         let event = ProviderStarted {
             annotations: description.annotations.clone(),
             claims: self.provider.claims.clone(),

@@ -4,8 +4,9 @@
 //! already is filtered by [`crate::attempts`]. Some steps wait for others: they come in a later plan.
 
 mod link;
-mod place;
+pub mod place;
 mod remove;
+mod running;
 mod share;
 mod workload;
 
@@ -20,6 +21,8 @@ use crate::{
     rollout::Rolling,
     store::Owned,
 };
+use place::Placements;
+use running::Running;
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -102,9 +105,13 @@ pub enum State {
 
 /// Makes a plan.
 pub fn plan(input: Input<'_>) -> Plan {
+    let running = Running::new(input.observed);
+    let placements = place::placed(requests(input.desired), input.observed, &running);
     let mut planner = Planner {
         input,
         wanted: Wanted::new(input.desired),
+        placements,
+        running,
         managed: remove::managed(input.observed),
         plan: Plan::default(),
     };
@@ -115,6 +122,20 @@ pub fn plan(input: Input<'_>) -> Plan {
         planner.app(name, app);
     }
     planner.plan
+}
+
+/// What the deployed applications want placed.
+pub fn requests(desired: &BTreeMap<String, App>) -> impl Iterator<Item = place::Request<'_>> {
+    desired.iter().flat_map(|(app, wants)| {
+        wants.parts.iter().filter_map(move |part| match &part.want {
+            Ok(Want::Workload(workload)) => Some(place::Request {
+                app,
+                part: &part.id,
+                workload,
+            }),
+            _ => None,
+        })
+    })
 }
 
 /// The names of the configurations that a plan needs to know.
@@ -152,6 +173,8 @@ impl<'a> Wanted<'a> {
 struct Planner<'a> {
     input: Input<'a>,
     wanted: Wanted<'a>,
+    placements: Placements<'a>,
+    running: Running<'a>,
     /// What runs, by the application that it says it is of.
     managed: BTreeMap<&'a str, Vec<remove::Managed<'a>>>,
     plan: Plan,

@@ -1,168 +1,252 @@
-//! Where things ought to be. Pure.
+//! Where things ought to be: all workloads of all applications at once, because they share the hosts' room. Pure.
+//!
+//! What is placed one after the other are *units*: the part of a workload's instances that one of its spreads has. The
+//! order is by priority, then by application and part, so that the order of the input doesn't matter. Every unit begins
+//! with what runs already; it changes only to become complete or more even, and it takes room from others only where
+//! those have a lower priority. Whoever could not have all it wanted is looked at again once others gave room back.
+//! This comes to an end, since with each change the first unit that changes has more instances or spreads them more
+//! evenly; and what comes out stays as it is when it runs and is planned for again.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod even;
+mod fit;
+mod hosts;
+mod room;
+mod topology;
+mod unit;
+mod unmet;
 
-use trellis_lattice::{HostId, control::Labels};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::share;
-use crate::{
-    desired::{Place, Workload},
-    names,
-    observed::{Host, Observed},
-};
+use trellis_lattice::HostId;
 
-/// Instances of each spread on each host.
-pub(super) type Targets = BTreeMap<HostId, BTreeMap<String, u32>>;
+use super::running::Running;
+use crate::{desired::Workload, observed::Observed};
+use fit::Rules;
+use hosts::Hosts;
+use room::Room;
+use unit::Unit;
 
-/// Where a component's instances ought to be, and what can't be placed.
-pub(super) fn component(workload: &Workload, observed: &Observed) -> (Targets, Option<String>) {
-    let mut targets = Targets::new();
-    let mut unmet = Unmet::default();
-    let shares = shares(workload);
-    for (place, share) in workload.spreads.iter().zip(shares) {
-        if share == 0 {
-            continue;
-        }
-        let hosts = eligible(workload, place, observed);
-        if hosts.is_empty() {
-            unmet.none(place, share, observed);
-            continue;
-        }
-        let counts = if workload.is_daemon {
-            vec![share; hosts.len()]
-        } else {
-            let now: Vec<u32> = hosts
-                .iter()
-                .map(|(_, host)| match host.components.get(&workload.id) {
-                    Some(there) => {
-                        names::spread_count(&there.annotations, &place.name, there.instances)
-                    }
-                    None => 0,
-                })
-                .collect();
-            share::evenly(share, &now)
-        };
-        for ((id, _), count) in hosts.into_iter().zip(counts) {
-            if count > 0 {
-                targets
-                    .entry(id.clone())
-                    .or_default()
-                    .insert(place.name.clone(), count);
-            }
-        }
-    }
-    (targets, unmet.message())
+/// Instances of each spread on each host. A host runs a provider once.
+pub type Targets = BTreeMap<HostId, BTreeMap<String, u32>>;
+
+/// The most times that everything is gone over. It ends by itself long before; a bound is better than a proof.
+const MAX_SWEEPS: usize = 64;
+
+/// Something to place.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The application.
+    pub app: &'a str,
+    /// The part's stable id.
+    pub part: &'a str,
+    /// What.
+    pub workload: &'a Workload,
 }
 
-/// Where a provider ought to be, and what can't be placed. A host runs a provider once: instances are hosts.
-pub(super) fn provider(workload: &Workload, observed: &Observed) -> (Targets, Option<String>) {
-    let mut targets = Targets::new();
-    let mut unmet = Unmet::default();
-    let shares = shares(workload);
-    for (place, share) in workload.spreads.iter().zip(shares) {
-        if share == 0 {
-            continue;
-        }
-        let mut hosts = eligible(workload, place, observed);
-        if hosts.is_empty() {
-            unmet.none(place, share, observed);
-            continue;
-        }
-        let all = hosts.len();
-        hosts.retain(|(id, _)| !targets.contains_key(*id));
-        let wanted = match workload.is_daemon {
-            true => hosts.len(),
-            false => share as usize,
-        };
-        if hosts.len() < wanted {
-            unmet.few(place, share, all);
-        }
-        // Where it runs for this spread already, then where it runs at all, then in the hosts' order for it.
-        hosts.sort_by_key(|(_, host)| match host.providers.get(&workload.id) {
-            Some(there) => match there.annotations.get(names::SPREAD) {
-                Some(spread) if *spread != place.name => 1,
-                _ => 0,
-            },
-            None => 2,
-        });
-        for (id, _) in hosts.into_iter().take(wanted) {
-            targets
-                .entry(id.clone())
-                .or_default()
-                .insert(place.name.clone(), 1);
-        }
-    }
-    (targets, unmet.message())
+/// Where something ought to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Instances on hosts.
+    pub targets: Targets,
+    /// What has no place.
+    pub missing: Vec<Missing>,
 }
 
-/// Each spread's instances; a daemon's are per host.
-fn shares(workload: &Workload) -> Vec<u32> {
-    if workload.is_daemon {
-        return vec![workload.instances; workload.spreads.len()];
-    }
-    let weights: Vec<u32> = workload.spreads.iter().map(|place| place.weight).collect();
-    share::by_weight(workload.instances, &weights)
+/// Instances that have no place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The spread that wants them.
+    pub spread: String,
+    /// How many.
+    pub instances: u32,
+    /// What stands in the way and what helps, for people.
+    pub why: String,
 }
 
-/// The hosts that meet the requirements, in their order for this thing.
-fn eligible<'o>(
-    workload: &Workload,
-    place: &Place,
-    observed: &'o Observed,
-) -> Vec<(&'o HostId, &'o Host)> {
-    let mut hosts: Vec<_> = observed
-        .hosts
-        .iter()
-        .filter(|(_, host)| host.meets(&place.requirements))
-        .collect();
-    hosts.sort_by_cached_key(|(id, _)| {
-        (
-            share::rank(workload.id.as_str(), &place.name, id.as_str()),
-            (*id).clone(),
-        )
-    });
-    hosts
-}
-
-/// What can't be placed, and why.
-#[derive(Default)]
-struct Unmet {
-    messages: BTreeSet<String>,
-}
-
-impl Unmet {
-    fn none(&mut self, place: &Place, share: u32, observed: &Observed) {
-        self.messages.insert(if observed.hosts.is_empty() {
-            "there is no host in the lattice".into()
-        } else {
-            format!(
-                "{share} instance(s) wait for a host with labels {}: none of the {} host(s) has them",
-                labels(&place.requirements),
-                observed.hosts.len()
-            )
-        });
-    }
-
-    fn few(&mut self, place: &Place, share: u32, hosts: usize) {
-        let with = match place.requirements.is_empty() {
-            true => String::new(),
-            false => format!(" with labels {}", labels(&place.requirements)),
-        };
-        self.messages.insert(format!(
-            "a host runs a provider once: {share} hosts{with} are needed, {hosts} are there"
-        ));
-    }
-
-    fn message(self) -> Option<String> {
-        let messages: Vec<_> = self.messages.into_iter().collect();
+impl Placement {
+    /// What can't be placed and why, for people.
+    pub fn unmet(&self) -> Option<String> {
+        let messages: BTreeSet<&str> = self.missing.iter().map(|one| one.why.as_str()).collect();
+        let messages: Vec<_> = messages.into_iter().collect();
         (!messages.is_empty()).then(|| messages.join("; "))
     }
 }
 
-fn labels(labels: &Labels) -> String {
-    let pairs: Vec<_> = labels
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    pairs.join(", ")
+/// Where everything ought to be.
+#[derive(Clone, Debug, Default)]
+pub struct Placements<'a> {
+    by_app: HashMap<&'a str, HashMap<&'a str, Placement>>,
+}
+
+impl Placements<'_> {
+    /// Where a part of an application ought to be; none when it was not asked for.
+    pub fn of(&self, app: &str, part: &str) -> Option<&Placement> {
+        self.by_app.get(app)?.get(part)
+    }
+}
+
+/// Places everything. The order of the requests doesn't matter.
+pub fn place<'a>(
+    requests: impl IntoIterator<Item = Request<'a>>,
+    observed: &Observed,
+) -> Placements<'a> {
+    let running = Running::new(observed);
+    placed(requests, observed, &running)
+}
+
+/// [`place`], where it is known what runs where.
+pub(super) fn placed<'a>(
+    requests: impl IntoIterator<Item = Request<'a>>,
+    observed: &Observed,
+    running: &Running<'_>,
+) -> Placements<'a> {
+    let board = Board::new(requests.into_iter().collect(), observed, running);
+    Placements {
+        by_app: board.placements(),
+    }
+}
+
+/// Everything that is being placed, and where.
+struct Board<'a, 'o> {
+    requests: Vec<Request<'a>>,
+    hosts: Hosts<'o>,
+    /// In order.
+    units: Vec<Unit>,
+    room: Room,
+}
+
+impl<'a, 'o> Board<'a, 'o> {
+    fn new(mut requests: Vec<Request<'a>>, observed: &'o Observed, running: &Running<'_>) -> Self {
+        requests.sort_by_key(|request| {
+            let priority = std::cmp::Reverse(request.workload.rules.priority);
+            (priority, request.app, request.part)
+        });
+        let hosts = Hosts::new(observed);
+        let units = unit::units(&requests, &mut Rules::new(&hosts), running);
+        let room = Room::new(&hosts, &requests, &units);
+        let mut board = Self {
+            requests,
+            hosts,
+            units,
+            room,
+        };
+        board.keep();
+        board.settle();
+        board
+    }
+
+    /// Everything keeps what already runs where it may stay, as long as there is room: in order.
+    fn keep(&mut self) {
+        for (index, unit) in self.units.iter_mut().enumerate() {
+            if !unit.uses_room() {
+                continue;
+            }
+            let room = &self.room;
+            unit.assigned.retain_mut(|(host, count)| {
+                *count = (*count).min(room.free(*host));
+                *count > 0
+            });
+            self.room.take(index, unit);
+        }
+    }
+
+    fn settle(&mut self) {
+        // A provider takes no room: one look is enough.
+        let mut waiting: BTreeSet<usize> = (0..self.units.len()).collect();
+        for _ in 0..MAX_SWEEPS {
+            self.room.was_freed = false;
+            let mut next = BTreeSet::new();
+            while let Some(index) = waiting.pop_first() {
+                let evicted = self.arrange(index);
+                let unit = &self.units[index];
+                if unit.uses_room() && unit.is_limited {
+                    next.insert(index);
+                }
+                waiting.extend(evicted);
+            }
+            if !self.room.was_freed || next.is_empty() {
+                break;
+            }
+            waiting = next;
+        }
+    }
+
+    /// Places one unit, with all others where they are; gives those of lower priority that had to make room.
+    fn arrange(&mut self, index: usize) -> Vec<usize> {
+        let taken = self.taken_by_siblings(index);
+        let unit = &mut self.units[index];
+        if !unit.uses_room() {
+            unit.arrange(&self.hosts, false, |host| {
+                u32::from(taken.binary_search(&host).is_err())
+            });
+            return Vec::new();
+        }
+        self.room.give(index, unit);
+        let before = unit.assigned.clone();
+        let room = &self.room;
+        unit.arrange(&self.hosts, false, |host| room.free(host));
+        let mut evicted = Vec::new();
+        if unit.placed() < unit.wanted && room.has_lower(unit.class) {
+            let class = unit.class;
+            unit.arrange(&self.hosts, true, |host| room.free_above(host, class));
+            let assigned = unit.assigned.clone();
+            for (host, count) in assigned {
+                let lacking = count.saturating_sub(self.room.free(host));
+                if lacking > 0 {
+                    self.evict(host, lacking, class, &mut evicted);
+                }
+            }
+        }
+        let unit = &self.units[index];
+        self.room.take(index, unit);
+        self.room.compare(&before, &unit.assigned);
+        evicted
+    }
+
+    /// Takes room on a host from those that come last, all of a lower priority.
+    fn evict(&mut self, host: u32, mut lacking: u32, class: u32, evicted: &mut Vec<usize>) {
+        while lacking > 0
+            && let Some(last) = self.room.last(host)
+            && self.units[last].class > class
+        {
+            self.room.give(last, &self.units[last]);
+            lacking -= self.units[last].shrink(host, lacking);
+            self.room.take(last, &self.units[last]);
+            evicted.push(last);
+        }
+    }
+
+    /// The hosts on which a provider's earlier spreads run it.
+    fn taken_by_siblings(&self, index: usize) -> Vec<u32> {
+        let unit = &self.units[index];
+        if unit.uses_room() || unit.spread == 0 {
+            return Vec::new();
+        }
+        let siblings = &self.units[index - unit.spread..index];
+        let mut taken: Vec<u32> = siblings
+            .iter()
+            .flat_map(|sibling| sibling.assigned.iter().map(|(host, _)| *host))
+            .collect();
+        taken.sort_unstable();
+        taken
+    }
+
+    fn placements(&self) -> HashMap<&'a str, HashMap<&'a str, Placement>> {
+        let mut placements: HashMap<_, HashMap<_, Placement>> = HashMap::new();
+        for (index, unit) in self.units.iter().enumerate() {
+            let request = self.requests[unit.request];
+            let place = &request.workload.spreads[unit.spread];
+            let of_app = placements.entry(request.app).or_default();
+            let placement = of_app.entry(request.part).or_default();
+            for (host, count) in &unit.assigned {
+                placement
+                    .targets
+                    .entry(self.hosts.id(*host).clone())
+                    .or_default()
+                    .insert(place.name.clone(), *count);
+            }
+            placement.missing.extend(self.missing(index));
+        }
+        placements
+    }
 }

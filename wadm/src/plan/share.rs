@@ -1,6 +1,4 @@
-//! Sharing a number of instances out: over spreads by weight, over hosts evenly and with little movement.
-
-use sha2::{Digest as _, Sha256};
+//! Sharing a number of instances out over spreads, by their weights.
 
 /// Shares a number out by weights: the shares' sum is the number, and each is its exact part rounded up or down.
 /// All weights zero: all shares zero.
@@ -25,38 +23,6 @@ pub(super) fn by_weight(total: u32, weights: &[u32]) -> Vec<u32> {
         .collect()
 }
 
-/// Shares a number out evenly. Where it doesn't divide, who has most now gets one more, so that nothing moves without
-/// need. `now` must be in the order of [`rank`]; the result is in the same order.
-pub(super) fn evenly(total: u32, now: &[u32]) -> Vec<u32> {
-    let Ok(hosts) = u32::try_from(now.len()) else {
-        return vec![0; now.len()];
-    };
-    if hosts == 0 {
-        return Vec::new();
-    }
-    let (base, extra) = (total / hosts, total % hosts);
-    let mut order: Vec<usize> = (0..now.len()).collect();
-    order.sort_by_key(|index| (std::cmp::Reverse(now[*index]), *index));
-    let mut shares = vec![base; now.len()];
-    for index in order.into_iter().take(extra as usize) {
-        shares[index] += 1;
-    }
-    shares
-}
-
-/// A host's place in the order of one thing's hosts: different for each thing, the same at any time, and not changed
-/// for the others by a host that comes or goes.
-pub(super) fn rank(thing: &str, spread: &str, host: &str) -> [u8; 8] {
-    let mut hash = Sha256::new();
-    for part in [thing, spread, host] {
-        hash.update(part.len().to_le_bytes());
-        hash.update(part.as_bytes());
-    }
-    let mut rank = [0; 8];
-    rank.copy_from_slice(&hash.finalize()[..8]);
-    rank
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -71,14 +37,6 @@ mod tests {
         assert_eq!(by_weight(7, &[0, 0]), [0, 0]);
     }
 
-    #[test]
-    fn what_runs_stays_where_it_can() {
-        assert_eq!(evenly(1, &[0, 1]), [0, 1]);
-        assert_eq!(evenly(4, &[0, 4, 0]), [1, 2, 1]);
-        assert_eq!(evenly(100, &[100]), [100]);
-        assert_eq!(evenly(5, &[]), [0; 0]);
-    }
-
     proptest! {
         #[test]
         fn shares_sum_up(total in 0..=u32::MAX, weights in prop::collection::vec(0..=u32::MAX, 1..12)) {
@@ -89,15 +47,6 @@ mod tests {
             for (share, weight) in shares.iter().zip(&weights) {
                 prop_assert!(*weight > 0 || *share == 0);
             }
-        }
-
-        #[test]
-        fn even_shares_sum_up_and_stay(total in 0..10_000_u32, now in prop::collection::vec(0..500_u32, 1..40)) {
-            let shares = evenly(total, &now);
-            prop_assert_eq!(shares.iter().sum::<u32>(), total);
-            let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
-            prop_assert!(most - least <= 1);
-            prop_assert_eq!(evenly(total, &shares), shares);
         }
     }
 }

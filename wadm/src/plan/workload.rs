@@ -1,17 +1,17 @@
 //! Components and providers: on the hosts they ought to be on, as many as they ought to be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use trellis_lattice::control::{
-    Annotations,
-    component::ScaleComponent,
-    provider::{StartProvider, StopProvider},
+use trellis_lattice::{
+    HostId,
+    control::{
+        Annotations,
+        component::ScaleComponent,
+        provider::{StartProvider, StopProvider},
+    },
 };
 
-use super::{
-    Planner, State,
-    place::{self, Targets},
-};
+use super::{Planner, State, place::Targets};
 use crate::{
     command::Command,
     desired::{App, Part, Workload},
@@ -31,21 +31,20 @@ impl Planner<'_> {
         if let Err(state) = self.configs_ready(app, &workload.configs) {
             return state;
         }
-        let (targets, unmet) = match workload.is_provider {
-            true => place::provider(workload, self.input.observed),
-            false => place::component(workload, self.input.observed),
-        };
+        let placement = self.placements.of(name, &part.id).cloned();
+        let placement = placement.unwrap_or_default();
+        let (targets, unmet) = (&placement.targets, placement.unmet());
         let rolling = self
             .input
             .rolling
             .get(name)
             .and_then(|parts| parts.get(&workload.id));
         if rolling.is_some() {
-            self.note_targets(name, workload, &targets);
+            self.note_targets(name, workload, targets);
         }
         let outcome = match workload.is_provider {
-            true => self.provider(name, part, workload, rolling, &targets),
-            false => self.component(name, part, workload, rolling, &targets),
+            true => self.provider(name, part, workload, rolling, targets),
+            false => self.component(name, part, workload, rolling, targets),
         };
         let outcome = match (outcome, rolling) {
             (State::Deployed, Some(rolling)) => State::Reconciling(rolling.status.clone()),
@@ -122,10 +121,8 @@ impl Planner<'_> {
             self.step(name, Some(&part.id), command);
         }
         let mut superfluous = 0;
-        for (id, host) in &observed.hosts {
-            let Some(there) = host.components.get(&workload.id) else {
-                continue;
-            };
+        for on in self.running.component(&workload.id).to_vec() {
+            let (id, there) = (on.id, on.there);
             if targets.contains_key(id) || names::managed_app(&there.annotations) != Some(name) {
                 continue;
             }
@@ -160,7 +157,12 @@ impl Planner<'_> {
         let mut foreign = None;
         let mut failing = None;
         let (mut starts, mut stops) = (Vec::new(), Vec::new());
-        for (id, host) in &observed.hosts {
+        let running = self.running.provider(&workload.id).iter();
+        let concerned: BTreeSet<&HostId> = running.map(|on| on.id).chain(targets.keys()).collect();
+        for id in concerned {
+            let Some(host) = observed.hosts.get(id) else {
+                continue;
+            };
             let there = host.providers.get(&workload.id);
             let spreads = targets.get(id);
             let runs = there.map(|there| (there.image.as_deref(), &there.annotations));

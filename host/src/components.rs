@@ -1,4 +1,7 @@
-//! The components that run here: fetched, verified, loaded, served, and told of what changes.
+//! The components that run here: started, changed, sent to sleep and woken, stopped, and told of what changes.
+
+mod door;
+mod start;
 
 use std::sync::Arc;
 
@@ -7,26 +10,26 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::{
     ComponentId,
-    claims::{ClaimsError, ComponentToken, verify_component},
+    claims::{ClaimsError, ComponentToken},
     config::Config,
     control::{
         Annotations,
-        component::{ComponentExports, ComponentLimits, ExportedFunction},
+        component::{ComponentExports, ComponentLimits},
         host::ComponentDescription,
     },
     event::EventClaims,
 };
-use trellis_rpc::{
-    CallError,
-    nats::{ServeOptions, Serving},
-};
+use trellis_rpc::{CallError, nats::Serving};
 
 use crate::{
     host::{Host, MissingConfig},
-    image::{self, ImageError, ImageRef},
-    round_trip::{NoRoundTrip, round_trip},
-    runtime::{Actor, ActorOptions, Limits, LoadError, Module, StartError},
+    image::ImageError,
+    round_trip::NoRoundTrip,
+    runtime::{LoadError, StartError},
 };
+
+pub(crate) use door::Door;
+use start::{restart, start};
 
 /// The components of a host.
 #[derive(Debug, Default)]
@@ -41,7 +44,9 @@ struct Running {
     claims: Option<ComponentToken>,
     /// The configuration's values as it has them.
     config: Config,
-    actor: Arc<Actor>,
+    exports: Arc<ComponentExports>,
+    /// Where its calls come in. It leads to no actor while the component is dormant.
+    door: Arc<Door>,
     serving: Serving,
     /// Ends the answering of describe requests.
     describing: CancellationToken,
@@ -57,6 +62,8 @@ pub(crate) struct Wanted {
     /// Names of configurations.
     pub(crate) config: Vec<String>,
     pub(crate) limits: Option<ComponentLimits>,
+    /// Whether it is to be unloaded until its next call.
+    pub(crate) dormant: bool,
 }
 
 /// A component that can't be run.
@@ -139,46 +146,114 @@ impl Components {
         if same_image {
             return self.adjust(host, wanted).await;
         }
+        let dormant = wanted.dormant;
         let running = start(host, wanted).await?;
         let signed = Signed::new(&id, running.claims.as_ref());
         if let Some(token) = &running.claims {
             host.keep_claims(&token.stored()).await;
         }
         host.keep_reference(&id, &running.wanted.image_ref).await;
+        let door = running.door.clone();
         let before = self.running.insert(id.clone(), running);
         // A link that was put while it started was not told to it.
         host.links.set_links(&id, &host.view.links_from(&id));
         if let Some(before) = before {
+            before.door.close(Some(door.clone()));
             before.end(host).await;
+        }
+        if dormant {
+            sleep(host, &door);
         }
         Ok(signed)
     }
 
     /// Changes how a component runs.
-    async fn adjust(&self, host: &Host, wanted: Wanted) -> Result<Signed, ComponentError> {
+    async fn adjust(&self, host: &Arc<Host>, wanted: Wanted) -> Result<Signed, ComponentError> {
         host.wait_for_config(&wanted.config).await?;
         let (config, _) = host.view.merged_config(&wanted.config);
-        let Some(mut running) = self.running.get_mut(&wanted.id) else {
-            return Err(ComponentError::Stopping);
+        let dormant = wanted.dormant;
+        let (door, signed) = {
+            let Some(mut running) = self.running.get_mut(&wanted.id) else {
+                return Err(ComponentError::Stopping);
+            };
+            if let Some(actor) = running.door.actor() {
+                actor.set_max_instances(wanted.max_instances);
+            }
+            running.set_config(config);
+            running.wanted = wanted;
+            let signed = Signed::new(&running.wanted.id, running.claims.as_ref());
+            (running.door.clone(), signed)
         };
-        running.actor.set_max_instances(wanted.max_instances);
-        running.set_config(config);
-        running.wanted = wanted;
-        Ok(Signed::new(&running.wanted.id, running.claims.as_ref()))
+        if dormant {
+            sleep(host, &door);
+        } else if let Err(error) = self.wake(host, &door).await {
+            door.fail(&error);
+            return Err(error);
+        }
+        Ok(signed)
+    }
+
+    /// Loads the component behind a door again, if it is dormant; gives what it runs as if it was. The door must be told
+    /// when that fails.
+    pub(crate) async fn wake(
+        &self,
+        host: &Arc<Host>,
+        door: &Arc<Door>,
+    ) -> Result<Option<(Wanted, Signed)>, ComponentError> {
+        let known = self.running.get(door.id()).and_then(|running| {
+            let known = (running.wanted.clone(), running.config.clone());
+            Arc::ptr_eq(&running.door, door).then_some(known)
+        });
+        let Some((wanted, config)) = known else {
+            // Who replaced or stopped it tells those that wait.
+            return Ok(None);
+        };
+        if door.actor().is_some() {
+            door.opened();
+            return Ok(None);
+        }
+        let (claims, actor) = restart(host, &wanted, config, door.stats.clone()).await?;
+        let Some(mut running) = self.running.get_mut(door.id()) else {
+            return Ok(None);
+        };
+        // Changed while it was loaded.
+        actor.set_config(running.config.clone());
+        running.claims = claims;
+        running.wanted.dormant = false;
+        host.locals.add(&actor);
+        door.open(actor);
+        let signed = Signed::new(door.id(), running.claims.as_ref());
+        Ok(Some((running.wanted.clone(), signed)))
     }
 
     /// Stops a component; gives what it ran as, if it did.
-    pub(crate) async fn stop(&self, host: &Host, id: &ComponentId) -> Option<(Wanted, Signed)> {
+    pub(crate) async fn stop(
+        &self,
+        host: &Arc<Host>,
+        id: &ComponentId,
+    ) -> Option<(Wanted, Signed)> {
+        self.serve_waiting(host, id).await;
         let (_, running) = self.running.remove(id)?;
         let signed = Signed::new(id, running.claims.as_ref());
         let wanted = running.wanted.clone();
+        running.door.close(None);
         running.end(host).await;
         host.links.set_links(id, &[]);
         Some((wanted, signed))
     }
 
+    /// Wakes a dormant component that calls wait for, so that they are answered before it is stopped.
+    async fn serve_waiting(&self, host: &Arc<Host>, id: &ComponentId) {
+        let door = self.running.get(id).map(|running| running.door.clone());
+        if let Some(door) = door.filter(|door| door.waiting() > 0)
+            && let Err(error) = self.wake(host, &door).await
+        {
+            door.fail(&error);
+        }
+    }
+
     /// Stops everything at once.
-    pub(crate) async fn stop_all(&self, host: &Host) {
+    pub(crate) async fn stop_all(&self, host: &Arc<Host>) {
         let ids: Vec<_> = self
             .running
             .iter()
@@ -198,23 +273,18 @@ impl Components {
     }
 
     /// What a component exports.
-    pub(crate) fn exports(&self, id: &ComponentId) -> Option<ComponentExports> {
-        let description = self.running.get(id)?.actor.describe();
-        let functions = description.exports.into_iter().flat_map(|export| {
-            export
-                .functions
-                .into_iter()
-                .map(move |function| ExportedFunction {
-                    instance: export.interface.clone(),
-                    function: function.wire_name,
-                    ty: serde_json::to_value(function.ty).unwrap_or_default(),
-                })
-        });
-        Some(ComponentExports {
-            component_id: id.clone(),
-            functions: functions.collect(),
-        })
+    pub(crate) fn exports(&self, id: &ComponentId) -> Option<Arc<ComponentExports>> {
+        Some(self.running.get(id)?.exports.clone())
     }
+}
+
+/// Unloads a component until its next call. Calls that run finish, for as long as those of one that stops may; a call
+/// that comes meanwhile need not wait for them.
+fn sleep(host: &Arc<Host>, door: &Door) {
+    let Some(actor) = door.shut() else { return };
+    host.locals.remove(&actor);
+    let grace = host.config.drain_timeout;
+    host.spawn(async move { actor.stop(grace).await });
 }
 
 impl Running {
@@ -234,14 +304,16 @@ impl Running {
                 .limits
                 .as_ref()
                 .and_then(|limits| serde_json::to_value(limits).ok()),
-            stats: None,
-            dormant: false,
+            stats: Some(self.door.stats.tell()),
+            dormant: self.door.actor().is_none(),
         }
     }
 
     fn set_config(&mut self, config: Config) {
         if self.config != config {
-            self.actor.set_config(config.clone());
+            if let Some(actor) = self.door.actor() {
+                actor.set_config(config.clone());
+            }
             self.config = config;
         }
     }
@@ -249,111 +321,22 @@ impl Running {
     /// Takes no more calls, waits for those that run, and ends.
     async fn end(self, host: &Host) {
         self.describing.cancel();
-        host.locals.remove(&self.actor);
+        let actor = self.door.actor();
+        if let Some(actor) = &actor {
+            host.locals.remove(actor);
+        }
         let started = std::time::Instant::now();
         let grace = host.config.drain_timeout;
         if tokio::time::timeout(grace, self.serving.drain())
             .await
             .is_err()
         {
-            let id = &self.wanted.id;
-            tracing::warn!(component = %id, in_flight = self.actor.in_flight(), "calls were cut off: they took too long");
+            let in_flight = actor.as_ref().map(|actor| actor.in_flight());
+            tracing::warn!(component = %self.wanted.id, in_flight, "calls were cut off: they took too long");
         }
         // Calls of components on this host did not come over NATS.
-        self.actor
-            .stop(grace.saturating_sub(started.elapsed()))
-            .await;
-    }
-}
-
-async fn start(host: &Arc<Host>, wanted: Wanted) -> Result<Running, ComponentError> {
-    let (claims, module) = load(host, &wanted.image_ref).await?;
-    host.wait_for_config(&wanted.config).await?;
-    let (config, _) = host.view.merged_config(&wanted.config);
-    host.links
-        .set_links(&wanted.id, &host.view.links_from(&wanted.id));
-    let limits = limits(&host.config.component_limits, wanted.limits.as_ref());
-    let served = serve_options(host, &limits);
-    let options = ActorOptions {
-        id: wanted.id.clone(),
-        max_instances: wanted.max_instances,
-        limits,
-        config: config.clone(),
-        links: host.links.clone(),
-    };
-    let actor = Actor::start(&host.runtime, &module, options)?;
-    let serving = host
-        .rpc
-        .serve(&wanted.id, actor.clone(), served)
-        .await
-        .map_err(ComponentError::Serve)?;
-    // Who hears that it runs may call it.
-    round_trip(&host.calls).await?;
-    host.locals.add(&actor);
-    let describing = CancellationToken::new();
-    host.spawn(crate::control::answer_describe(
-        host.clone(),
-        wanted.id.clone(),
-        describing.clone(),
-    ));
-    Ok(Running {
-        wanted,
-        claims,
-        config,
-        actor,
-        serving,
-        describing,
-    })
-}
-
-/// Fetches, verifies and compiles an image.
-async fn load(
-    host: &Arc<Host>,
-    image_ref: &str,
-) -> Result<(Option<ComponentToken>, Arc<Module>), ComponentError> {
-    let path = ImageRef::parse_component(image_ref)?;
-    let _turn = host
-        .loads
-        .acquire()
-        .await
-        .map_err(|_| ComponentError::Stopping)?;
-    let bytes = image::read_file(&path, host.runtime.config().max_component_bytes).await?;
-    let bytes = bytes::Bytes::from(bytes);
-    let (policy, binary) = (host.policy.clone(), bytes.clone());
-    let verified = tokio::task::spawn_blocking(move || {
-        verify_component(&binary, &policy, OffsetDateTime::now_utc())
-    })
-    .await
-    .map_err(|_| ComponentError::Stopping)?
-    .map_err(|source| ComponentError::Claims {
-        image_ref: image_ref.to_owned(),
-        source,
-    })?;
-    let module = host.runtime.load(bytes).await;
-    let module = module.map_err(|source| ComponentError::Load {
-        image_ref: image_ref.to_owned(),
-        source,
-    })?;
-    Ok((verified.claims, module))
-}
-
-/// The host's limits, with what the request says in their place.
-fn limits(default: &Limits, asked: Option<&ComponentLimits>) -> Limits {
-    let mut limits = default.clone();
-    if let Some(bytes) = asked.and_then(|limits| limits.max_memory_limit) {
-        limits.memory_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    }
-    if let Some(milliseconds) = asked.and_then(|limits| limits.max_execution_time) {
-        limits.call_deadline = std::time::Duration::from_millis(milliseconds);
-    }
-    limits
-}
-
-/// The actor itself bounds its calls and those that wait; more than it could ever hold need not come in.
-fn serve_options(host: &Host, limits: &Limits) -> ServeOptions {
-    let running = host.runtime.config().max_calls as usize;
-    ServeOptions {
-        max_in_flight: running.saturating_add(limits.queue),
-        default_deadline: limits.call_deadline,
+        if let Some(actor) = actor {
+            actor.stop(grace.saturating_sub(started.elapsed())).await;
+        }
     }
 }

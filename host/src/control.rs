@@ -20,7 +20,7 @@ use trellis_lattice::{HostId, control::Reply, from_json};
 
 use crate::host::Host;
 
-pub(crate) use component::answer_describe;
+pub(crate) use component::{answer_describe, wake};
 
 /// How many requests may be worked on at once. More are refused, and may come again.
 const MAX_REQUESTS: usize = 4096;
@@ -135,6 +135,12 @@ fn outcome(host: &Arc<Host>, request: &Message) -> Outcome {
         tokens.next().unwrap_or_default(),
         tokens.next(),
     );
+    if let Err(fenced) = host.fence.pass(request.headers.as_ref())
+        && commands(what.0, what.1)
+    {
+        tracing::warn!(request = suffix, why = %fenced, "refused a control request");
+        return failed(fenced).into();
+    }
     let outcome = match what {
         ("host", "ping", None) => Ok(done_with(&host.report()).into()),
         ("host", "get", Some(_)) => Ok(done_with(&host.inventory()).into()),
@@ -168,6 +174,17 @@ fn outcome(host: &Arc<Host>, request: &Message) -> Outcome {
         );
         refused.into()
     })
+}
+
+/// Whether a request changes anything: those that only ask are answered to whomever.
+fn commands(noun: &str, verb: &str) -> bool {
+    match noun {
+        "link" | "config" | "label" => matches!(verb, "put" | "del"),
+        "host" => verb == "stop",
+        "component" => matches!(verb, "scale" | "update"),
+        "provider" => matches!(verb, "start" | "stop"),
+        _ => false,
+    }
 }
 
 async fn reply(host: &Host, request: Message, answer: Option<Answer>) {

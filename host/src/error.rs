@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use trellis_lattice::{claims::KeyError, connect::ConnectError};
+use trellis_lattice::{HostId, claims::KeyError, connect::ConnectError};
 
 use crate::{round_trip::NoRoundTrip, runtime::RuntimeError, store::StoreError};
 
@@ -19,6 +19,18 @@ pub enum HostError {
     /// The host's seed isn't one.
     #[error("host key: {0}")]
     HostKey(KeyError),
+    /// Another host has the same key: requests to one would be carried out by both.
+    #[error(
+        "host {id} runs in lattice {lattice:?} already: it is {name:?}, started with the same key. Stop that one, or start this one with a key of its own (`trellis keys generate host --file FILE`, `--host-key FILE`)"
+    )]
+    SameKey {
+        /// The host's id.
+        id: HostId,
+        /// The other's name.
+        name: String,
+        /// The lattice.
+        lattice: String,
+    },
     /// A trusted issuer isn't an account's key.
     #[error("trusted issuer {text:?}: {source}")]
     Issuer {

@@ -20,7 +20,9 @@ use crate::{
     components::Components,
     credentials::Credentials,
     events::Events,
+    fence::Fence,
     identity::Identity,
+    lane::Lane,
     links::LinkTable,
     order::Order,
     providers::{Providers, Spawner},
@@ -39,10 +41,11 @@ pub(crate) struct Host {
     pub(crate) identity: Identity,
     pub(crate) policy: Arc<IssuerPolicy>,
     pub(crate) credentials: Credentials,
-    /// For control, events and the lattice's state.
+    /// For control, events and the lattice's state; its connection is kept by `lane`.
     pub(crate) client: Client,
     /// For calls, through `rpc`.
     pub(crate) calls: Client,
+    pub(crate) lane: Lane,
     pub(crate) connections: watch::Receiver<u64>,
     pub(crate) subjects: Subjects,
     pub(crate) rpc: NatsRpc,
@@ -56,6 +59,7 @@ pub(crate) struct Host {
     pub(crate) components: Components,
     pub(crate) providers: Providers,
     pub(crate) spawner: Spawner,
+    pub(crate) fence: Fence,
     /// One request at a time for each component and provider.
     pub(crate) ids: Order,
     /// One request at a time for each configuration.

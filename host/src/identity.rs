@@ -9,7 +9,11 @@ use rand::seq::IndexedRandom as _;
 use trellis_lattice::{
     HostId,
     claims::HostKey,
-    control::{Labels, label::RESERVED_PREFIX},
+    control::{
+        Labels,
+        host::{CAPACITY, TAINT},
+        label::RESERVED_PREFIX,
+    },
 };
 
 use crate::{HostConfig, HostError};
@@ -33,6 +37,14 @@ pub(crate) struct Identity {
 pub(crate) enum LabelError {
     #[error("field `key` is empty")]
     NoKey,
+    #[error("field `{0}` has a control character, such as a line's end")]
+    Control(&'static str),
+    #[error(
+        "field `value`: {0:?} is no number, and {CAPACITY} is how many instances the host takes, such as 40"
+    )]
+    Capacity(String),
+    #[error("field `key`: a taint has a name, as in {TAINT}gpu")]
+    NoTaint,
     #[error("field `{0}` is longer than {MAX_LABEL_BYTES} bytes")]
     TooLong(&'static str),
     #[error(
@@ -75,9 +87,7 @@ impl Identity {
     /// Puts a label; gives all labels.
     pub(crate) fn put_label(&self, key: &str, value: &str) -> Result<Labels, LabelError> {
         check_key(key)?;
-        if value.len() > MAX_LABEL_BYTES {
-            return Err(LabelError::TooLong("value"));
-        }
+        check_value(key, value)?;
         let mut labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
         if labels.len() >= MAX_LABELS && !labels.contains_key(key) {
             return Err(LabelError::TooMany);
@@ -139,6 +149,23 @@ fn check_key(key: &str) -> Result<(), LabelError> {
     }
 }
 
+/// What the scheduler reads must be readable, and what people read must not move their terminal's cursor.
+fn check_value(key: &str, value: &str) -> Result<(), LabelError> {
+    if key.chars().any(char::is_control) {
+        Err(LabelError::Control("key"))
+    } else if key == TAINT {
+        Err(LabelError::NoTaint)
+    } else if value.len() > MAX_LABEL_BYTES {
+        Err(LabelError::TooLong("value"))
+    } else if value.chars().any(char::is_control) {
+        Err(LabelError::Control("value"))
+    } else if key == CAPACITY && value.parse::<u32>().is_err() {
+        Err(LabelError::Capacity(value.to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
 fn own_labels() -> Labels {
     [
         ("hostcore.arch", std::env::consts::ARCH),
@@ -191,6 +218,25 @@ mod tests {
         }
         assert_eq!(identity.put_label("more", "x"), Err(LabelError::TooMany));
         assert!(identity.put_label("0", "y").is_ok());
+    }
+
+    #[test]
+    fn labels_that_nobody_could_read_are_refused() {
+        let identity = identity();
+        let put = |key, value| identity.put_label(key, value).map(drop);
+        assert_eq!(put("a\nb", "x"), Err(LabelError::Control("key")));
+        assert_eq!(put("a", "x\u{1b}[2J"), Err(LabelError::Control("value")));
+        assert_eq!(put("trellis.dev/taint.", "x"), Err(LabelError::NoTaint));
+        assert_eq!(put("trellis.dev/taint.gpu", ""), Ok(()));
+        for no_number in ["", "many", "-1", "1.5", "4294967296"] {
+            assert_eq!(
+                put(CAPACITY, no_number),
+                Err(LabelError::Capacity(no_number.into()))
+            );
+        }
+        assert_eq!(put(CAPACITY, "0"), Ok(()));
+        // One from before the check, or none at all, can always be taken off.
+        assert!(identity.delete_label("a\nb").is_ok());
     }
 
     #[test]

@@ -7,15 +7,18 @@
 //! - `components`, [`runtime`], [`links`], `routes`: what runs here, and where its calls go.
 //! - `providers`: processes, supervised.
 
+mod alive;
 mod components;
 mod config;
 mod control;
 mod credentials;
 mod error;
 mod events;
+mod fence;
 mod host;
 mod identity;
 mod image;
+mod lane;
 pub mod links;
 mod order;
 mod providers;

@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc, time::Duration};
 
+use async_nats::Client;
 use tokio::{
     sync::{Semaphore, oneshot, watch},
     task::JoinSet,
@@ -10,19 +11,21 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trellis_lattice::{
     HostId,
     claims::{Issuer, IssuerPolicy},
-    event::{Event, HostStarted, HostStopped},
+    client::{ControlClient, ControlError},
     subject::Subjects,
 };
 use trellis_rpc::nats::NatsRpc;
 
 use crate::{
-    HostConfig, HostError,
+    HostConfig, HostError, alive,
     components::Components,
     control::Control,
     credentials::Credentials,
     events::Events,
+    fence::Fence,
     host::Host,
     identity::Identity,
+    lane::Lane,
     links::LinkTable,
     order::Order,
     providers::{Providers, Spawner},
@@ -34,6 +37,8 @@ use crate::{
 
 /// How long reading the lattice's state may take when a host joins.
 const FIRST_SYNC: Duration = Duration::from_secs(15);
+/// How long another host of the same key may take to answer.
+const ANYBODY: Duration = Duration::from_secs(1);
 /// How many requests may be accepted and not done yet; more are refused, and may come again.
 const MAX_ACCEPTED: usize = 4096;
 /// How long the last messages may take to go out.
@@ -64,7 +69,15 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
     let policy = policy(&config)?;
     let credentials = Credentials::new(&config.nats)?;
     let name = format!("host {}", identity.id);
-    let (client, connections) = config.nats.connect_counted(name.clone()).await?;
+    let lane = Lane::start().map_err(HostError::Thread)?;
+    let (settings, own) = (config.nats.clone(), name.clone());
+    let (client, connections) = lane
+        .run(async move { settings.connect_counted(own).await })
+        .await
+        .map_err(HostError::Thread)??;
+    if config.host_key.is_some() {
+        alone(&client, &config, &identity).await?;
+    }
     // Of its own, so that large calls don't hold up heartbeats and control.
     let calls = config.nats.connect(format!("{name} calls")).await?;
 
@@ -112,11 +125,13 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         subjects,
         rpc,
         store,
+        lane,
         view: Arc::new(View::new()),
         runtime,
         components: Components::default(),
         providers: Providers::default(),
         spawner: Spawner::new().map_err(HostError::Thread)?,
+        fence: Fence::default(),
         ids: Order::default(),
         configs: Order::default(),
         loads: Semaphore::new(processors),
@@ -126,6 +141,26 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         stopping: CancellationToken::new(),
         stop_timeout: watch::Sender::new(None),
     }))
+}
+
+/// Makes sure that no other host has the same key. One that has just ended has no subscriptions any more, so the server
+/// itself answers that nobody is there.
+async fn alone(client: &Client, config: &HostConfig, identity: &Identity) -> Result<(), HostError> {
+    let control = ControlClient::new(client.clone(), config.lattice.clone()).with_timeout(ANYBODY);
+    let name = match control.inventory(&identity.id).await {
+        Ok(other) => other.friendly_name,
+        Err(ControlError::Refused { .. } | ControlError::Decode { .. }) => "without a name".into(),
+        Err(ControlError::NoResponder { .. }) => return Ok(()),
+        Err(error) => {
+            tracing::warn!(host = %identity.id, %error, "another host with this key, if there is one, does not answer");
+            return Ok(());
+        }
+    };
+    Err(HostError::SameKey {
+        id: identity.id.clone(),
+        name,
+        lattice: config.lattice.to_string(),
+    })
 }
 
 fn policy(config: &HostConfig) -> Result<IssuerPolicy, HostError> {
@@ -182,7 +217,13 @@ async fn work(
     let mut answering = JoinSet::new();
     answering.spawn(control.run(host.clone(), control_stop.clone()));
 
-    announce(host).await;
+    let mut beats = JoinSet::new();
+    let subject = host.subjects.beat(&host.identity.id);
+    beats.spawn_on(
+        alive::beats(host.client.clone(), subject),
+        host.lane.handle(),
+    );
+    alive::announce(host).await;
     tracing::info!(
         host = %host.identity.id,
         name = host.identity.friendly_name,
@@ -192,7 +233,7 @@ async fn work(
     // Whoever waits for it may have gone.
     let _ = ready.send(host.identity.id.clone());
     let mut heartbeat = JoinSet::new();
-    heartbeat.spawn(beat(host.clone()));
+    heartbeat.spawn(alive::heartbeats(host.clone()));
 
     let reason = tokio::select! {
         () = shutdown.cancelled() => "shutdown",
@@ -201,7 +242,8 @@ async fn work(
     };
     host.stopping.cancel();
     control_stop.cancel();
-    heartbeat.abort_all();
+    heartbeat.shutdown().await;
+    beats.shutdown().await;
     leave(host, answering, reason).await;
     Ok(())
 }
@@ -244,40 +286,11 @@ async fn follow_changes(host: Arc<Host>) {
     }
 }
 
-async fn announce(host: &Host) {
-    let event = HostStarted {
-        friendly_name: host.identity.friendly_name.clone(),
-        labels: host.identity.labels(),
-        uptime_seconds: host.identity.uptime().as_secs(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        host_id: Some(host.identity.id.clone()),
-    };
-    host.events.publish(Event::HostStarted(event)).await;
-    heartbeat(host).await;
-}
-
-/// Says regularly, and whenever the connection came back, what runs here.
-async fn beat(host: Arc<Host>) {
-    let mut connections = host.connections();
-    connections.mark_unchanged();
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(host.config.heartbeat_interval) => {}
-            changed = connections.changed() => if changed.is_err() { return },
-        }
-        heartbeat(&host).await;
-    }
-}
-
-async fn heartbeat(host: &Host) {
-    host.events
-        .publish(Event::HostHeartbeat(host.inventory()))
-        .await;
-}
-
-/// Leaves the lattice: first nothing new comes in, then what runs ends, and what others wait for last.
+/// Leaves the lattice: tells so at once, as others may take over what runs here while it ends in order; then nothing
+/// new comes in, then what runs ends, and what others wait for last.
 async fn leave(host: &Arc<Host>, mut answering: JoinSet<()>, reason: &str) {
     tracing::info!(reason, "stopping");
+    alive::take_leave(host, reason).await;
     let orderly = async {
         // Providers that call components, such as an HTTP server, take no more requests.
         host.providers
@@ -295,12 +308,6 @@ async fn leave(host: &Arc<Host>, mut answering: JoinSet<()>, reason: &str) {
         tracing::warn!("stopping took too long; ending what still runs");
     }
     host.abort.cancel();
-    let stopped = HostStopped {
-        labels: host.identity.labels(),
-        host_id: Some(host.identity.id.clone()),
-        reason: Some(reason.to_owned()),
-    };
-    host.events.publish(Event::HostStopped(stopped)).await;
     if tokio::time::timeout(FLUSH, host.client.flush())
         .await
         .is_err()

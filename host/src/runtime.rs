@@ -6,6 +6,7 @@
 //! - `engine`, `ticker`, `cache`: what all actors share.
 //! - `module`, `interface`, `dynamic`: a component's imports and exports.
 //! - `actor`, `gate`, `scope`, `state`, `failure`: one actor, one call, what it may use, how it fails.
+//! - `stats`: how its calls went.
 //! - `local`: calls between actors of one host.
 //! - `serve`: the calls that actors answer. `offer`: the interfaces that actors are offered. `http`: for both.
 
@@ -27,6 +28,7 @@ mod output;
 mod scope;
 mod serve;
 mod state;
+mod stats;
 mod ticker;
 
 use std::sync::{Arc, Weak};
@@ -37,11 +39,14 @@ use tokio::sync::Semaphore;
 use wasmtime::{Engine, component::Linker};
 
 pub use actor::{Actor, Counters};
+pub(crate) use actor::{Entered, stopping};
 pub use config::{ActorOptions, Limits, RuntimeConfig};
 pub use describe::{Description, ExportDescription, FunctionDescription};
 pub use error::{LoadError, RuntimeError, StartError};
 pub use local::LocalActors;
 pub use module::Module;
+pub(crate) use stats::Present;
+pub use stats::Stats;
 
 use cache::{Cache, ContentHash};
 use state::CallState;

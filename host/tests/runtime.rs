@@ -25,5 +25,7 @@ mod messaging;
 mod outbound;
 #[path = "runtime/resources.rs"]
 mod resources;
+#[path = "runtime/stats.rs"]
+mod stats;
 #[path = "runtime/types.rs"]
 mod types;

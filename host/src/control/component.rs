@@ -16,7 +16,7 @@ use trellis_lattice::{
 
 use super::{Outcome, Refused, check_host, done, done_with, failed, read, reply};
 use crate::{
-    components::{Signed, Wanted},
+    components::{ComponentError, Door, Signed, Wanted},
     host::Host,
     image::ImageRef,
 };
@@ -101,6 +101,7 @@ fn wanted(host: &Host, request: ScaleComponent) -> Wanted {
         annotations: request.annotations.unwrap_or(annotations),
         config: request.config,
         limits: request.limits,
+        dormant: request.dormant,
     }
 }
 
@@ -147,6 +148,28 @@ pub(super) fn update(host: &Arc<Host>, body: &[u8]) -> Result<Outcome, Refused> 
     Ok(done(message).into())
 }
 
+/// Wakes the component behind a door, for a call that waits there, in turn with requests about it.
+pub(crate) async fn wake(host: &Arc<Host>, door: &Arc<Door>) {
+    let mut ticket = host.ids.ticket(door.id().as_str());
+    ticket.turn().await;
+    let started = std::time::Instant::now();
+    match host.components.wake(host, door).await {
+        Ok(None) => {}
+        Ok(Some((wanted, signed))) => {
+            tracing::info!(component = %wanted.id, took = ?started.elapsed(), "woken by a call");
+            host.events.publish(scaled(host, wanted, signed)).await;
+        }
+        Err(error) => {
+            door.fail(&error);
+            if let Some(wanted) = host.components.wanted(door.id()) {
+                host.events
+                    .publish(scale_failed(host, wanted, &error))
+                    .await;
+            }
+        }
+    }
+}
+
 /// A place among the requests that are accepted and not done yet.
 fn accept(host: &Host) -> Result<OwnedSemaphorePermit, Refused> {
     host.accepting.clone().try_acquire_owned().map_err(|_| {
@@ -164,21 +187,23 @@ fn check_reference(field: &str, reference: &str) -> Result<(), Refused> {
 async fn run(host: &Arc<Host>, wanted: Wanted) {
     let event = match host.components.run(host, wanted.clone()).await {
         Ok(signed) => scaled(host, wanted, signed),
-        Err(error) => {
-            tracing::error!(component = %wanted.id, %error, "the component can't be run as asked");
-            Event::ComponentScaleFailed(ComponentScaleFailed {
-                annotations: wanted.annotations,
-                claims: None,
-                component_id: wanted.id,
-                error: error.to_string(),
-                host_id: host.identity.id.clone(),
-                image_ref: wanted.image_ref,
-                max_instances: wanted.max_instances,
-                public_key: None,
-            })
-        }
+        Err(error) => scale_failed(host, wanted, &error),
     };
     host.events.publish(event).await;
+}
+
+fn scale_failed(host: &Host, wanted: Wanted, error: &ComponentError) -> Event {
+    tracing::error!(component = %wanted.id, %error, "the component can't be run as asked");
+    Event::ComponentScaleFailed(ComponentScaleFailed {
+        annotations: wanted.annotations,
+        claims: None,
+        component_id: wanted.id,
+        error: error.to_string(),
+        host_id: host.identity.id.clone(),
+        image_ref: wanted.image_ref,
+        max_instances: wanted.max_instances,
+        public_key: None,
+    })
 }
 
 /// Stops a component. One that doesn't run is told as stopped too: that is what was asked for.

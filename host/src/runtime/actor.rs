@@ -12,7 +12,10 @@ use std::{
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use trellis_lattice::{ComponentId, LinkName};
 use trellis_rpc::{CallError, Handler, IncomingCall, Outgoing};
 
@@ -24,7 +27,8 @@ use super::{
     interface::Typed,
     module::Answers,
     scope::Scope,
-    serve,
+    serve::{self, Answered},
+    stats::{self, Stats},
     ticker::Running,
 };
 use crate::links::{LinkTable, Slot, SlotKey};
@@ -53,6 +57,7 @@ pub(super) struct Shared {
     /// Where imports lead: first the typed ones ([`Typed`]), then the module's dynamic ones in their order.
     pub(super) slots: Vec<Arc<Slot>>,
     pub(super) counters: Counts,
+    pub(super) stats: Arc<Stats>,
 }
 
 #[derive(Default)]
@@ -93,6 +98,7 @@ pub(super) struct Turn {
     _place: Place,
     _pooled: OwnedSemaphorePermit,
     _clock: Running,
+    _counted: stats::Running,
 }
 
 impl Drop for Turn {
@@ -110,6 +116,19 @@ impl Actor {
         runtime: &Arc<Runtime>,
         module: &Arc<Module>,
         options: ActorOptions,
+    ) -> Result<Arc<Self>, StartError> {
+        Self::resume(runtime, module, options, Arc::default())
+    }
+
+    /// Starts an actor as [`Self::start`] does, which goes on counting where another of the same image ended.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn resume(
+        runtime: &Arc<Runtime>,
+        module: &Arc<Module>,
+        options: ActorOptions,
+        stats: Arc<Stats>,
     ) -> Result<Arc<Self>, StartError> {
         check(runtime, &options)?;
         let ActorOptions {
@@ -131,6 +150,7 @@ impl Actor {
             links,
             slots,
             counters: Counts::default(),
+            stats,
         });
         Ok(Arc::new(Self {
             shared,
@@ -181,6 +201,11 @@ impl Actor {
         self.shared.counters.in_flight.load(Relaxed)
     }
 
+    /// How its calls went.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.shared.stats
+    }
+
     /// What it has done so far.
     pub fn counters(&self) -> Counters {
         let counts = &self.shared.counters;
@@ -212,6 +237,7 @@ impl Actor {
     /// Waits for the right to run.
     pub(super) async fn turn(&self) -> Result<Turn, CallError> {
         let shared = &self.shared;
+        let present = shared.stats.enter();
         let place = self.gate.enter().await.map_err(|full| {
             CallError::Overloaded(format!(
                 "actor {:?} runs {} calls, and {} wait: raise its max instances, or its queue",
@@ -240,6 +266,7 @@ impl Actor {
             _place: place,
             _pooled: pooled,
             _clock: shared.runtime.ticker.running(),
+            _counted: present.run(),
         })
     }
 
@@ -261,8 +288,21 @@ impl Actor {
         }
     }
 
-    async fn answer(self: Arc<Self>, call: IncomingCall) -> Result<Outgoing, CallError> {
-        let started = Instant::now();
+    /// Takes a call, unless the actor is being stopped: whoever stops it waits for those that it took.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Entered> {
+        let running = self.tasks.token();
+        // Looked at after the token was taken: if it isn't closed yet, who closes it sees the token.
+        (!self.tasks.is_closed()).then(|| Entered {
+            actor: self.clone(),
+            _running: running,
+        })
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        call: IncomingCall,
+        started: Instant,
+    ) -> Result<Answered, CallError> {
         let longest = started + self.shared.limits.call_deadline;
         let deadline = call
             .context
@@ -288,7 +328,7 @@ impl Actor {
         call: IncomingCall,
         deadline: Instant,
         started: Instant,
-    ) -> Result<Outgoing, CallError> {
+    ) -> Result<Answered, CallError> {
         let Some(answers) = self.shared.module.find(&call.operation) else {
             return Err(CallError::UnknownFunction {
                 target: self.shared.id.to_string(),
@@ -296,8 +336,10 @@ impl Actor {
             });
         };
         let scope = Scope::new(self.shared.clone(), deadline, call.context.trace);
-        match answers {
-            Answers::Http(proxy) => serve::http::handle(self, proxy, scope, call, started).await,
+        let answered = match answers {
+            Answers::Http(proxy) => {
+                return serve::http::handle(self, proxy, scope, call, started).await;
+            }
             Answers::Messaging(index) => {
                 serve::messaging::handle(&self, index, scope, call, started).await
             }
@@ -308,7 +350,57 @@ impl Actor {
                 serve::dynamic::handle(&self, &export, scope, call, started).await
             }
             Answers::Drop => serve::owners::drop_resource(&self, scope, call).await,
+        };
+        answered.map(Answered::from)
+    }
+}
+
+/// A call that an actor took.
+pub(crate) struct Entered {
+    actor: Arc<Actor>,
+    /// Whoever stops the actor waits for its calls.
+    _running: TaskTrackerToken,
+}
+
+impl Entered {
+    /// Answers the call, which came then.
+    pub(crate) async fn handle(
+        self,
+        call: IncomingCall,
+        started: Instant,
+    ) -> Result<Outgoing, CallError> {
+        let shared = self.actor.shared.clone();
+        shared.counters.calls.fetch_add(1, Relaxed);
+        // A call that is dropped has ended too.
+        let mut ended = Ended {
+            shared: &shared,
+            started,
+            failed: false,
+        };
+        match self.actor.answer(call, started).await {
+            Ok(answered) => {
+                ended.failed = answered.failed;
+                Ok(answered.outgoing)
+            }
+            Err(error) => {
+                ended.failed = !matches!(error, CallError::Cancelled);
+                shared.counters.failed.fetch_add(1, Relaxed);
+                Err(error)
+            }
         }
+    }
+}
+
+/// Counts a call when it ends.
+struct Ended<'a> {
+    shared: &'a Shared,
+    started: Instant,
+    failed: bool,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.shared.stats.ended(self.started.elapsed(), self.failed);
     }
 }
 
@@ -317,17 +409,9 @@ impl Handler for Actor {
         self: Arc<Self>,
         call: IncomingCall,
     ) -> BoxFuture<'static, Result<Outgoing, CallError>> {
-        Box::pin(async move {
-            let shared = self.shared.clone();
-            // Whoever stops the actor waits for its calls.
-            let _running = self.tasks.token();
-            shared.counters.calls.fetch_add(1, Relaxed);
-            let result = self.answer(call).await;
-            if result.is_err() {
-                shared.counters.failed.fetch_add(1, Relaxed);
-            }
-            result
-        })
+        let started = Instant::now();
+        let entered = self.enter();
+        Box::pin(async move { entered.ok_or_else(stopping)?.handle(call, started).await })
     }
 }
 
@@ -346,7 +430,7 @@ impl std::fmt::Debug for Actor {
     }
 }
 
-fn stopping() -> CallError {
+pub(crate) fn stopping() -> CallError {
     CallError::Overloaded("the actor is being stopped".into())
 }
 

@@ -3,17 +3,16 @@
 use std::{
     fmt,
     sync::{Arc, Weak},
+    time::Instant,
 };
 
 use dashmap::DashMap;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::ComponentId;
-use trellis_rpc::{
-    Call, CallError, Channels, Handler as _, Incoming, IncomingCall, Route, RouteKind,
-};
+use trellis_rpc::{Call, CallError, Channels, Incoming, IncomingCall, Route, RouteKind};
 
-use super::Actor;
+use super::{Actor, Entered};
 
 /// The actors that run on this host now, by id.
 #[derive(Debug, Default)]
@@ -52,6 +51,11 @@ impl LocalActors {
         let actor = self.actors.get(target)?.upgrade()?;
         actor.has_room().then_some(actor)
     }
+
+    /// Has such an actor take a call.
+    fn enter(&self, target: &ComponentId) -> Option<Entered> {
+        self.ready(target)?.enter()
+    }
 }
 
 struct LocalFirst {
@@ -62,7 +66,7 @@ struct LocalFirst {
 
 impl Route for LocalFirst {
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Incoming, CallError>> {
-        match self.actors.ready(&self.target) {
+        match self.actors.enter(&self.target) {
             Some(actor) => Box::pin(in_process(actor, call)),
             None => self.elsewhere.call(call),
         }
@@ -90,7 +94,7 @@ impl fmt::Debug for LocalFirst {
 
 /// The values and streams of one side are those of the other, without a copy. Who drops the call drops the callee's work
 /// with it.
-async fn in_process(actor: Arc<Actor>, call: Call) -> Result<Incoming, CallError> {
+async fn in_process(actor: Entered, call: Call) -> Result<Incoming, CallError> {
     let Call {
         operation,
         context,
@@ -100,15 +104,13 @@ async fn in_process(actor: Arc<Actor>, call: Call) -> Result<Incoming, CallError
         root: params.root,
         channels: Channels::ready(params.channels),
     };
-    let cancelled = CancellationToken::new();
-    let results = actor
-        .handle(IncomingCall {
-            operation,
-            context,
-            params,
-            cancelled,
-        })
-        .await?;
+    let call = IncomingCall {
+        operation,
+        context,
+        params,
+        cancelled: CancellationToken::new(),
+    };
+    let results = actor.handle(call, Instant::now()).await?;
     Ok(Incoming {
         root: results.root,
         channels: Channels::ready(results.channels),

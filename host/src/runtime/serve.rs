@@ -5,7 +5,24 @@
 //! - `dynamic`: every other export, by its types.
 //! - `owners`: exports that deal in the actor's own resources, whose instances outlive a call.
 
+use trellis_rpc::Outgoing;
+
 pub(super) mod dynamic;
 pub(super) mod http;
 pub(super) mod messaging;
 pub(super) mod owners;
+
+/// An answer, and whether it says that the call failed.
+pub(super) struct Answered {
+    pub(super) outgoing: Outgoing,
+    pub(super) failed: bool,
+}
+
+impl From<Outgoing> for Answered {
+    fn from(outgoing: Outgoing) -> Self {
+        Self {
+            outgoing,
+            failed: false,
+        }
+    }
+}

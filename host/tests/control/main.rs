@@ -4,10 +4,13 @@
     reason = "a test says by a panic what it did not expect"
 )]
 
+mod alive;
 mod components;
+mod dormant;
 mod garbage;
 mod host_end;
 mod kit;
+mod leaders;
 mod probe;
 mod requests;
 mod resilience;

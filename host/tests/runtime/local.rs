@@ -19,7 +19,7 @@ use crate::kit::{Kit, ask, get, id, until};
 
 /// Another way, which counts.
 #[derive(Default)]
-struct Elsewhere(AtomicUsize);
+pub struct Elsewhere(AtomicUsize);
 
 impl fmt::Debug for Elsewhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,8 +11,8 @@ use std::{
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use trellis_rpc::{
-    CallError, IncomingCall, Operation, Outgoing,
-    interface::http::{Request, Response, Scheme, fields_of, header_map},
+    CallError, IncomingCall, Operation,
+    interface::http::{Body, Request, Response, Scheme, fields_of, header_map},
 };
 use wasmtime::Store;
 use wasmtime_wasi_http::{
@@ -30,6 +30,7 @@ use crate::runtime::{
     failure::explain,
     http::{body, error},
     scope::Scope,
+    serve::Answered,
     state::{CallState, new_store},
 };
 
@@ -42,7 +43,7 @@ pub(in crate::runtime) async fn handle(
     mut scope: Scope,
     call: IncomingCall,
     started: Instant,
-) -> Result<Outgoing, CallError> {
+) -> Result<Answered, CallError> {
     let (scheme, request) = guest_request(Request::from_params(call.params)?)?;
     let turn = actor.turn().await?;
     let streaming = scope.may_stream();
@@ -65,23 +66,26 @@ pub(in crate::runtime) async fn handle(
         done = &mut guest => {
             done?;
             let head = head.try_recv().map_err(|_| silent(&actor))?;
-            answer(head, body::whole)
+            answer(head, |body, _| body::whole(body))
         }
         head = &mut head => {
             let Ok(head) = head else {
                 guest.await?;
                 return Err(silent(&actor));
             };
-            answer(head, |body| Ok(go_on(&actor, guest, body)))
+            answer(head, |body, failed| Ok(go_on(&actor, guest, body, failed)))
         }
     }
 }
 
-/// The answer to the caller, with a body made of the guest's.
+/// The answer to the caller, with a body made of the guest's. The body is told whether the answer is a failure.
 fn answer(
     head: Head,
-    body: impl FnOnce(HyperOutgoingBody) -> Result<trellis_rpc::interface::http::Body, CallError>,
-) -> Result<Outgoing, CallError> {
+    body: impl FnOnce(HyperOutgoingBody, bool) -> Result<Body, CallError>,
+) -> Result<Answered, CallError> {
+    let failed = head
+        .as_ref()
+        .map_or(true, |response| response.status().is_server_error());
     let response = match head {
         Err(code) => Err(error::to_wire(code)),
         Ok(response) => {
@@ -89,11 +93,14 @@ fn answer(
             Ok(Response {
                 status: parts.status.as_u16(),
                 headers: fields_of(&parts.headers),
-                body: body(content)?,
+                body: body(content, failed)?,
             })
         }
     };
-    Ok(Response::into_result(response))
+    Ok(Answered {
+        outgoing: Response::into_result(response),
+        failed,
+    })
 }
 
 /// Has the guest go on while its body is read.
@@ -101,7 +108,15 @@ fn go_on(
     actor: &Actor,
     guest: impl Future<Output = Result<(), CallError>> + Send + 'static,
     body: HyperOutgoingBody,
-) -> trellis_rpc::interface::http::Body {
+    failed: bool,
+) -> Body {
+    let stats = actor.stats().clone();
+    // A call fails once.
+    let fails = move || {
+        if !failed {
+            stats.failed();
+        }
+    };
     let unread = CancellationToken::new();
     let (report, mut failure) = oneshot::channel();
     let given_up = unread.clone();
@@ -111,11 +126,13 @@ fn go_on(
             biased;
             done = guest => {
                 if let Err(error) = done {
+                    fails();
                     let _ = report.send(error);
                 }
             }
             () = given_up.cancelled() => {}
             () = tokio::time::sleep(longest) => {
+                fails();
                 let _ = report.send(CallError::Failed(format!("the response took longer than {longest:?}")));
             }
         }

@@ -8,6 +8,7 @@
 //! evenly; and what comes out stays as it is when it runs and is planned for again.
 
 mod even;
+pub mod explain;
 mod fit;
 mod hosts;
 mod room;
@@ -21,6 +22,7 @@ use trellis_lattice::HostId;
 
 use super::running::Running;
 use crate::{desired::Workload, observed::Observed};
+use explain::Rule;
 use fit::Rules;
 use hosts::Hosts;
 use room::Room;
@@ -59,7 +61,9 @@ pub struct Missing {
     pub spread: String,
     /// How many.
     pub instances: u32,
-    /// What stands in the way and what helps, for people.
+    /// What stands in the way.
+    pub rule: Rule,
+    /// The same for people, and what helps, for people.
     pub why: String,
 }
 

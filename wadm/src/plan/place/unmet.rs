@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use trellis_lattice::control::{Labels, host::CAPACITY};
 
-use super::{Board, Missing, unit::Kind};
+use super::{Board, Missing, explain::Rule, unit::Kind};
 
 impl Board<'_, '_> {
     /// What a unit lacks and why.
@@ -22,8 +22,8 @@ impl Board<'_, '_> {
         if instances == 0 {
             return None;
         }
-        let why = if self.hosts.len() == 0 {
-            "there is no host in the lattice".to_owned()
+        let (rule, why) = if self.hosts.len() == 0 {
+            (Rule::NoHost, "there is no host in the lattice".to_owned())
         } else if has_no_host {
             self.no_host(index, instances)
         } else {
@@ -32,32 +32,46 @@ impl Board<'_, '_> {
         Some(Missing {
             spread: place.name.clone(),
             instances,
+            rule,
             why,
         })
     }
 
     /// Not one host fits: by the first rule that leaves none.
-    fn no_host(&self, index: usize, instances: u32) -> String {
+    fn no_host(&self, index: usize, instances: u32) -> (Rule, String) {
         let unit = &self.units[index];
         let workload = self.requests[unit.request].workload;
         let rules = &workload.rules;
         let wanted = self.required(index);
+        let own = &workload.spreads[unit.spread].requirements;
+        let mut both = own
+            .iter()
+            .filter(|(key, value)| wanted.get(*key) != Some(value));
+        if let Some((key, value)) = both.next() {
+            let why = format!(
+                "{instances} instance(s) can't be placed: the spread requires {key}={value}, the placement {key}={}, and no host has both",
+                wanted[key]
+            );
+            return (Rule::Labels, why);
+        }
         let all = self.hosts.len();
         let mut left: Vec<u32> = (0..).take(all).collect();
         left.retain(|host| self.hosts.host(*host).meets(&wanted));
         if left.is_empty() {
-            return format!(
+            let why = format!(
                 "{instances} instance(s) wait for a host with labels {}: none of the {all} host(s) has them",
                 labels(&wanted)
             );
+            return (Rule::Labels, why);
         }
         let with = with(&wanted);
         left.retain(|host| self.avoided(*host, &rules.avoid).is_none());
         if left.is_empty() {
-            return format!(
+            let why = format!(
                 "{instances} instance(s) wait for a host{with} and without the avoided labels {}: there is none",
                 labels(&rules.avoid)
             );
+            return (Rule::Avoid, why);
         }
         let mut taints = BTreeSet::new();
         left.retain(|host| {
@@ -71,10 +85,11 @@ impl Board<'_, '_> {
                 .iter()
                 .map(|(key, value)| format!("{key}={value}"))
                 .collect();
-            return format!(
+            let why = format!(
                 "{instances} instance(s) wait for a host{with} and without the taints {}: tolerate them, or add a host without",
                 taints.join(", ")
             );
+            return (Rule::Taint, why);
         }
         let missing: BTreeSet<&str> = rules
             .topology_spread
@@ -85,14 +100,15 @@ impl Board<'_, '_> {
                 !left.iter().all(has)
             })
             .collect();
-        format!(
+        let why = format!(
             "{instances} instance(s) wait for a host{with} and a label {} to be spread over: there is none",
             missing.into_iter().collect::<Vec<_>>().join(" and ")
-        )
+        );
+        (Rule::TopologyLabel, why)
     }
 
     /// Some hosts fit, but not for all.
-    fn too_few(&self, index: usize, instances: u32) -> String {
+    fn too_few(&self, index: usize, instances: u32) -> (Rule, String) {
         let unit = &self.units[index];
         let hosts = unit.fit.hosts.len();
         let with = with(&self.required(index));
@@ -103,27 +119,35 @@ impl Board<'_, '_> {
         let is_daemon = matches!(unit.kind, Kind::Daemon(_));
         if is_daemon || !unit.fit.hosts.iter().any(has_room) {
             return match unit.uses_room() {
-                true => format!(
-                    "{instances} instance(s) wait for room: the {hosts} host(s) that fit{with} are full: add a host, or raise the label {CAPACITY}"
+                true => (
+                    Rule::Room,
+                    format!(
+                        "{instances} instance(s) wait for room: the {hosts} host(s) that fit{with} are full: add a host, or raise the label {CAPACITY}"
+                    ),
                 ),
-                false => format!(
-                    "a host runs a provider once: {} hosts{with} are needed, {hosts} are there",
-                    unit.wanted
+                false => (
+                    Rule::Once,
+                    format!(
+                        "a host runs a provider once: {} hosts{with} are needed, {hosts} are there",
+                        unit.wanted
+                    ),
                 ),
             };
         }
         let blocking = self.blocking(index, has_room);
         if blocking.is_empty() {
-            return format!("{instances} instance(s) can't be spread as the placement asks");
+            let why = format!("{instances} instance(s) can't be spread as the placement asks");
+            return (Rule::Skew, why);
         }
         let helps = match unit.uses_room() {
             true => "add hosts there, raise their capacity, or allow a greater maxSkew",
             false => "add hosts there, or allow a greater maxSkew",
         };
-        format!(
+        let why = format!(
             "{instances} instance(s) wait for room on {}: more elsewhere would be spread too unevenly: {helps}",
             blocking.join(", ")
-        )
+        );
+        (Rule::Skew, why)
     }
 
     /// The values of the topology that have least and no room for more.

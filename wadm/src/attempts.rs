@@ -52,6 +52,8 @@ struct Attempt {
 
 #[derive(Debug, PartialEq)]
 enum Phase {
+    /// To be sent when there is room.
+    Due,
     /// Being sent.
     Sending,
     /// Accepted; the outcome is an event.
@@ -76,9 +78,12 @@ impl Attempts {
             .retain(|subject, _| subjects.contains(subject));
     }
 
-    /// Takes a plan's steps and gives those to carry out now.
-    pub fn due<'p>(&mut self, steps: &'p [Step], now: Instant) -> Vec<&'p Step> {
-        self.settle(steps);
+    /// Gives those of a plan's steps that are to be carried out now, also those that were due before and are not sent.
+    pub fn due<'p>(
+        &mut self,
+        steps: impl IntoIterator<Item = &'p Step>,
+        now: Instant,
+    ) -> Vec<&'p Step> {
         let mut due = Vec::new();
         for step in steps {
             let subject = step.command.subject();
@@ -103,7 +108,7 @@ impl Attempts {
                             continue;
                         }
                         Phase::Waiting { until } if now < until => continue,
-                        Phase::Waiting { .. } => {}
+                        Phase::Waiting { .. } | Phase::Due => {}
                     }
                     (attempt.failures, attempt.told, attempt.error.take())
                 }
@@ -114,13 +119,22 @@ impl Attempts {
                     command: step.command.clone(),
                     failures,
                     told,
-                    phase: Phase::Sending,
+                    phase: Phase::Due,
                     error,
                 },
             );
             due.push(step);
         }
         due
+    }
+
+    /// A command is being sent.
+    pub fn sent(&mut self, command: &Command) {
+        if let Some(attempt) = self.of(command)
+            && attempt.phase == Phase::Due
+        {
+            attempt.phase = Phase::Sending;
+        }
     }
 
     /// A command was accepted.
@@ -157,7 +171,7 @@ impl Attempts {
     pub fn ended(&mut self, subject: &Subject, now: Instant) {
         let timing = self.timing;
         if let Some(attempt) = self.by_subject.get_mut(subject)
-            && attempt.phase != Phase::Sending
+            && matches!(attempt.phase, Phase::Accepted { .. })
         {
             attempt.fail("the outcome is not what was asked for".into(), timing, now);
         }
@@ -175,14 +189,20 @@ impl Attempts {
             .then(|| (attempt.told, attempt.error.as_deref().unwrap_or_default()))
     }
 
-    /// When something is next due, if anything.
-    pub fn next(&self) -> Option<Instant> {
+    /// Whether anything was asked for about this.
+    pub fn is_about(&self, subject: &Subject) -> bool {
+        self.by_subject.contains_key(subject)
+    }
+
+    /// When something is next due after the last plan, which saw what was due then.
+    pub fn next_after(&self, planned: Instant) -> Option<Instant> {
         self.by_subject
             .values()
             .filter_map(|attempt| match attempt.phase {
-                Phase::Sending => None,
+                Phase::Due | Phase::Sending => None,
                 Phase::Accepted { until } | Phase::Waiting { until } => Some(until),
             })
+            .filter(|until| *until > planned)
             .min()
     }
 
@@ -233,22 +253,32 @@ mod tests {
         }
     }
 
+    /// What is due of a plan that was just made, and sent.
+    fn due(attempts: &mut Attempts, steps: &[Step], now: Instant) -> usize {
+        attempts.settle(steps);
+        let due = attempts.due(steps, now);
+        for step in &due {
+            attempts.sent(&step.command);
+        }
+        due.len()
+    }
+
     #[test]
     fn nothing_is_asked_twice_while_it_may_come_true() {
         let (mut attempts, start) = (Attempts::new(timing()), Instant::now());
         let steps = [step(1)];
-        assert_eq!(attempts.due(&steps, start).len(), 1);
-        assert_eq!(attempts.due(&steps, start).len(), 0);
+        assert_eq!(due(&mut attempts, &steps, start), 1);
+        assert_eq!(due(&mut attempts, &steps, start), 0);
         attempts.accepted(&steps[0].command, start);
         assert_eq!(
-            attempts.due(&steps, start + Duration::from_secs(9)).len(),
+            due(&mut attempts, &steps, start + Duration::from_secs(9)),
             0
         );
         // No outcome: that is a failure, tried again after its wait.
         let late = start + Duration::from_secs(10);
-        assert_eq!(attempts.due(&steps, late).len(), 0);
+        assert_eq!(due(&mut attempts, &steps, late), 0);
         assert!(attempts.error(&steps[0].command.subject()).is_some());
-        assert_eq!(attempts.due(&steps, late + Duration::from_secs(1)).len(), 1);
+        assert_eq!(due(&mut attempts, &steps, late + Duration::from_secs(1)), 1);
     }
 
     #[test]
@@ -256,9 +286,12 @@ mod tests {
         let (mut attempts, mut now) = (Attempts::new(timing()), Instant::now());
         let steps = [step(1)];
         for wait in [1, 2, 4, 4, 4] {
-            assert_eq!(attempts.due(&steps, now).len(), 1);
+            assert_eq!(due(&mut attempts, &steps, now), 1);
             attempts.refused(&steps[0].command, "no".into(), now);
-            assert_eq!(attempts.next(), Some(now + Duration::from_secs(wait)));
+            assert_eq!(
+                attempts.next_after(now),
+                Some(now + Duration::from_secs(wait))
+            );
             now += Duration::from_secs(wait);
         }
     }
@@ -266,9 +299,9 @@ mod tests {
     #[test]
     fn another_wish_goes_at_once() {
         let (mut attempts, now) = (Attempts::new(timing()), Instant::now());
-        assert_eq!(attempts.due(&[step(1)], now).len(), 1);
+        assert_eq!(due(&mut attempts, &[step(1)], now), 1);
         attempts.refused(&step(1).command, "no".into(), now);
-        assert_eq!(attempts.due(&[step(2)], now).len(), 1);
+        assert_eq!(due(&mut attempts, &[step(2)], now), 1);
         // The late answer to the first says nothing of the second.
         attempts.refused(&step(1).command, "no".into(), now);
         assert_eq!(attempts.error(&step(2).command.subject()), None);
@@ -278,30 +311,30 @@ mod tests {
     fn what_came_true_is_forgotten() {
         let (mut attempts, now) = (Attempts::new(timing()), Instant::now());
         let steps = [step(1)];
-        assert_eq!(attempts.due(&steps, now).len(), 1);
+        assert_eq!(due(&mut attempts, &steps, now), 1);
         attempts.refused(&steps[0].command, "no".into(), now);
-        assert_eq!(attempts.due(&[], now).len(), 0);
-        assert_eq!(attempts.due(&steps, now).len(), 1);
+        assert_eq!(due(&mut attempts, &[], now), 0);
+        assert_eq!(due(&mut attempts, &steps, now), 1);
     }
 
     #[test]
     fn a_failure_that_is_told_before_the_answer_counts() {
         let (mut attempts, now) = (Attempts::new(timing()), Instant::now());
         let steps = [step(1)];
-        attempts.due(&steps, now);
+        due(&mut attempts, &steps, now);
         attempts.failed(&steps[0].command.subject(), "no".into(), now);
         attempts.accepted(&steps[0].command, now);
-        assert_eq!(attempts.due(&steps, now + Duration::from_secs(1)).len(), 1);
+        assert_eq!(due(&mut attempts, &steps, now + Duration::from_secs(1)), 1);
     }
 
     #[test]
     fn an_outcome_that_changes_nothing_is_a_failure() {
         let (mut attempts, now) = (Attempts::new(timing()), Instant::now());
         let steps = [step(1)];
-        attempts.due(&steps, now);
+        due(&mut attempts, &steps, now);
         attempts.accepted(&steps[0].command, now);
         attempts.ended(&steps[0].command.subject(), now);
-        assert_eq!(attempts.due(&steps, now).len(), 0);
-        assert_eq!(attempts.due(&steps, now + Duration::from_secs(1)).len(), 1);
+        assert_eq!(due(&mut attempts, &steps, now), 0);
+        assert_eq!(due(&mut attempts, &steps, now + Duration::from_secs(1)), 1);
     }
 }

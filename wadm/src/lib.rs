@@ -6,6 +6,7 @@
 //! - [`desired`], [`observed`], [`plan`]: what ought to be, what is, and what to do. Pure
 //! - [`attempts`]: what was asked for and how it went. Pure
 //! - [`rollout`]: how another image takes an image's place. Pure
+//! - [`reconcile`]: all that decides, as one pure core
 //! - [`run`]: all of it together, on NATS
 
 pub mod api;
@@ -17,7 +18,7 @@ pub mod manifest;
 pub mod names;
 pub mod observed;
 pub mod plan;
-mod reconcile;
+pub mod reconcile;
 pub mod rollout;
 mod run;
 pub mod status;

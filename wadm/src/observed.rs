@@ -73,7 +73,64 @@ pub enum Stale {
     Config(String),
 }
 
+/// What taking an event in brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Whether anything is different now, counts of calls aside.
+    pub has_changed: bool,
+    /// What has to be read anew.
+    pub stale: Option<Stale>,
+}
+
+impl Seen {
+    const NOTHING: Self = Self {
+        has_changed: false,
+        stale: None,
+    };
+
+    const CHANGE: Self = Self {
+        has_changed: true,
+        stale: None,
+    };
+
+    fn stale(stale: Stale) -> Self {
+        Self {
+            has_changed: false,
+            stale: Some(stale),
+        }
+    }
+}
+
 impl Host {
+    /// Whether it is the same but for how its calls went.
+    fn is_as(&self, other: &Self) -> bool {
+        let is_same = |(a_id, a): (&ComponentId, &Component),
+                       (b_id, b): (&ComponentId, &Component)| {
+            // Named one by one, so that a new field is not forgotten here.
+            let Component {
+                image,
+                annotations,
+                instances,
+                stats: _,
+                dormant,
+            } = a;
+            a_id == b_id
+                && *image == b.image
+                && *annotations == b.annotations
+                && *instances == b.instances
+                && *dormant == b.dormant
+        };
+        self.friendly_name == other.friendly_name
+            && self.labels == other.labels
+            && self.providers == other.providers
+            && self.components.len() == other.components.len()
+            && self
+                .components
+                .iter()
+                .zip(&other.components)
+                .all(|(a, b)| is_same(a, b))
+    }
+
     /// Whether it has those labels.
     pub fn meets(&self, requirements: &Labels) -> bool {
         requirements
@@ -83,9 +140,17 @@ impl Host {
 }
 
 impl Observed {
-    /// Takes a host's inventory for what the host is now.
-    pub fn inventory(&mut self, inventory: &HostInventory) {
+    /// A host is gone.
+    pub fn lose(&mut self, host: &HostId) -> bool {
+        self.start_errors.retain(|(there, _), _| there != host);
+        self.hosts.remove(host).is_some()
+    }
+
+    /// Takes a host's inventory for what the host is now; whether anything is different, counts of calls aside.
+    pub fn inventory(&mut self, inventory: &HostInventory) -> bool {
+        let was_there = self.hosts.contains_key(&inventory.host_id);
         let host = self.hosts.entry(inventory.host_id.clone()).or_default();
+        let known = host.clone();
         host.friendly_name.clone_from(&inventory.friendly_name);
         host.labels.clone_from(&inventory.labels);
         host.components = inventory
@@ -119,25 +184,34 @@ impl Observed {
                 (provider.id.clone(), known)
             })
             .collect();
+        let is_same = was_there && host.is_as(&known);
         let providers = &host.providers;
+        let errors = self.start_errors.len();
         self.start_errors
             .retain(|(host, id), _| *host != inventory.host_id || providers.contains_key(id));
+        !is_same || errors != self.start_errors.len()
     }
 
-    /// Takes an event in; gives what has to be read anew. `source` is the host that it came from.
-    pub fn event(&mut self, source: &HostId, event: &Event) -> Option<Stale> {
-        self.start_error(source, event);
+    /// Takes an event in. `source` is the host that it came from.
+    pub fn event(&mut self, source: &HostId, event: &Event) -> Seen {
+        let errors_changed = self.start_error(source, event);
+        let mut seen = self.take(source, event);
+        seen.has_changed |= errors_changed;
+        seen
+    }
+
+    fn take(&mut self, source: &HostId, event: &Event) -> Seen {
         match event {
-            Event::HostHeartbeat(inventory) => {
-                self.inventory(inventory);
-                None
-            }
+            Event::HostHeartbeat(inventory) => Seen {
+                has_changed: self.inventory(inventory),
+                stale: None,
+            },
             // It may run something already, so its inventory counts, not the event.
-            Event::HostStarted(_) => Some(Stale::Host(source.clone())),
-            Event::HostStopped(_) => {
-                self.hosts.remove(source);
-                None
-            }
+            Event::HostStarted(_) => Seen::stale(Stale::Host(source.clone())),
+            Event::HostStopped(_) => Seen {
+                has_changed: self.lose(source),
+                stale: None,
+            },
             Event::LabelsChanged(event) => self.on_host(&event.host_id, |host| {
                 host.labels.clone_from(&event.labels);
             }),
@@ -183,7 +257,7 @@ impl Observed {
                 if let Some(links) = &mut self.links {
                     links.insert(link.key(), link.clone());
                 }
-                None
+                Seen::CHANGE
             }
             Event::LinkDeleted(event) => {
                 if let Some(links) = &mut self.links {
@@ -194,47 +268,51 @@ impl Observed {
                         wit_package: event.wit_package.clone(),
                     });
                 }
-                None
+                Seen::CHANGE
             }
-            Event::ConfigSet(event) => self
-                .configs
-                .contains_key(&event.config_name)
-                .then(|| Stale::Config(event.config_name.clone())),
-            Event::ConfigDeleted(event) => {
-                if let Some(config) = self.configs.get_mut(&event.config_name) {
+            Event::ConfigSet(event) if self.configs.contains_key(&event.config_name) => {
+                Seen::stale(Stale::Config(event.config_name.clone()))
+            }
+            Event::ConfigDeleted(event) => match self.configs.get_mut(&event.config_name) {
+                Some(config) => {
                     *config = None;
+                    Seen::CHANGE
                 }
-                None
-            }
-            _ => None,
+                None => Seen::NOTHING,
+            },
+            _ => Seen::NOTHING,
         }
     }
 
-    fn start_error(&mut self, source: &HostId, event: &Event) {
+    /// Notes why a provider can't be started, or that it could; whether that is new.
+    fn start_error(&mut self, source: &HostId, event: &Event) -> bool {
         let (host, provider) = match event {
             Event::ProviderStartFailed(event) => {
                 let host = event.host_id.as_ref().unwrap_or(source);
                 if self.hosts.contains_key(host) {
                     let key = (host.clone(), event.provider_id.clone());
-                    self.start_errors.insert(key, event.error.clone());
+                    let before = self.start_errors.insert(key, event.error.clone());
+                    return before.as_ref() != Some(&event.error);
                 }
-                return;
+                return false;
             }
             Event::ProviderStarted(event) => (&event.host_id, &event.provider_id),
             Event::ProviderStopped(event) => (&event.host_id, &event.provider_id),
             Event::HealthCheckPassed(event) => (&event.host_id, &event.provider_id),
-            _ => return,
+            _ => return false,
         };
-        self.start_errors.remove(&(host.clone(), provider.clone()));
+        self.start_errors
+            .remove(&(host.clone(), provider.clone()))
+            .is_some()
     }
 
-    fn on_host(&mut self, id: &HostId, change: impl FnOnce(&mut Host)) -> Option<Stale> {
+    fn on_host(&mut self, id: &HostId, change: impl FnOnce(&mut Host)) -> Seen {
         match self.hosts.get_mut(id) {
             Some(host) => {
                 change(host);
-                None
+                Seen::CHANGE
             }
-            None => Some(Stale::Host(id.clone())),
+            None => Seen::stale(Stale::Host(id.clone())),
         }
     }
 
@@ -243,9 +321,14 @@ impl Observed {
         host: &HostId,
         provider: &ComponentId,
         unhealthy: Option<String>,
-    ) -> Option<Stale> {
-        let provider = self.hosts.get_mut(host)?.providers.get_mut(provider)?;
-        provider.unhealthy = unhealthy;
-        None
+    ) -> Seen {
+        let host = self.hosts.get_mut(host);
+        match host.and_then(|host| host.providers.get_mut(provider)) {
+            Some(provider) if provider.unhealthy != unhealthy => {
+                provider.unhealthy = unhealthy;
+                Seen::CHANGE
+            }
+            _ => Seen::NOTHING,
+        }
     }
 }

@@ -14,7 +14,7 @@ use trellis_lattice::{
 use crate::{
     api::Api,
     lease::Lease,
-    reconcile::{Reconciler, Settings},
+    reconcile::{Settings, Shell},
     store::{Store, StoreError},
 };
 
@@ -133,14 +133,14 @@ impl Worker {
                 () = shutdown.cancelled() => return,
                 held = lease.acquire() => held,
             };
-            let reconciler = Reconciler::new(
+            let shell = Shell::new(
                 self.client.clone(),
                 self.store.clone(),
                 self.lattice.clone(),
                 self.settings,
             );
             tokio::select! {
-                () = reconciler.run(self.connected.clone(), shutdown.clone()) => {}
+                () = shell.run(self.connected.clone(), shutdown.clone()) => {}
                 // Dropped in the middle of what it does: what it began is finished by whoever leads next.
                 () = lease.keep(&mut held) => {}
             }

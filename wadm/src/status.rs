@@ -4,21 +4,23 @@ use trellis_lattice::app::{AppStatus, ScalerStatus, StatusInfo, StatusType};
 
 use crate::{
     attempts::Attempts,
-    plan::{Plan, State},
+    plan::{AppState, State, Step},
 };
 
 /// How many leftovers a message names.
 const MAX_NAMED: usize = 8;
 
-/// An application's status, made from a plan and from how its commands went. `version` is the deployed one.
-pub fn status(app: &str, version: Option<&str>, plan: &Plan, attempts: &Attempts) -> AppStatus {
-    let Some(state) = plan.apps.get(app) else {
-        return AppStatus::default();
-    };
+/// An application's status, made from its part of a plan and from how its commands went. `version` is the deployed one.
+pub fn status(
+    version: Option<&str>,
+    state: &AppState,
+    steps: &[&Step],
+    attempts: &Attempts,
+) -> AppStatus {
     let error = |part: Option<&str>| {
-        plan.steps
+        steps
             .iter()
-            .filter(|step| step.app == app && step.part.as_deref() == part)
+            .filter(|step| step.part.as_deref() == part)
             .find_map(|step| {
                 let error = attempts.error(&step.command.subject())?;
                 Some(format!("{}: {error}; trying again", step.command))

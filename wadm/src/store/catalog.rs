@@ -3,18 +3,21 @@
 //! An application goes when its own entry is deleted. One that only vanished, because the bucket was deleted or the
 //! index of names was overwritten, stays as it was last known, and is to be restored.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_nats::jetstream::kv;
 
 use super::{Apps, StoreError, StoredApp};
 
-/// A view of the manifests. Made whole by [`Catalog::load`], kept current by [`Catalog::apply`].
+/// A view of the manifests, cheap to copy. Made whole by [`Catalog::load`], kept current by [`Catalog::apply`].
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     names: BTreeSet<String>,
     index_revision: u64,
-    apps: BTreeMap<String, (StoredApp, u64)>,
+    apps: BTreeMap<String, (Arc<StoredApp>, u64)>,
     /// Those of the names that the store lost.
     vanished: BTreeSet<String>,
 }
@@ -44,10 +47,10 @@ impl Catalog {
                     if !is_listed {
                         catalog.vanished.insert(name.clone());
                     }
-                    Some((app, revision))
+                    Some((Arc::new(app), revision))
                 }
                 // A deletion leaves a mark: this one was never written.
-                (None, 0) => before.app(&name).map(|app| {
+                (None, 0) => before.apps.get(&name).map(|(app, _)| {
                     catalog.vanished.insert(name.clone());
                     (app.clone(), 0)
                 }),
@@ -83,7 +86,8 @@ impl Catalog {
         }
         match apps.bucket().decode(entry) {
             Ok(Some(app)) => {
-                self.apps.insert(name.to_owned(), (app, entry.revision));
+                self.apps
+                    .insert(name.to_owned(), (Arc::new(app), entry.revision));
             }
             Ok(None) => {
                 self.apps.remove(name);
@@ -126,7 +130,37 @@ impl Catalog {
             .filter_map(|name| Some((name.as_str(), self.app(name)?)))
     }
 
+    /// Whether it is of the same entries.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        let revisions = |catalog: &Self| -> Vec<u64> {
+            catalog
+                .apps
+                .values()
+                .map(|(_, revision)| *revision)
+                .collect()
+        };
+        self.names == other.names
+            && self.vanished == other.vanished
+            && self.apps.keys().eq(other.apps.keys())
+            && revisions(self) == revisions(other)
+    }
+
     fn app(&self, name: &str) -> Option<&StoredApp> {
-        self.apps.get(name).map(|(app, _)| app)
+        self.apps.get(name).map(|(app, _)| &**app)
+    }
+}
+
+impl FromIterator<(String, StoredApp)> for Catalog {
+    /// A catalog of these applications, from no store.
+    fn from_iter<I: IntoIterator<Item = (String, StoredApp)>>(apps: I) -> Self {
+        let apps: BTreeMap<_, _> = apps
+            .into_iter()
+            .map(|(name, app)| (name, (Arc::new(app), 0)))
+            .collect();
+        Self {
+            names: apps.keys().cloned().collect(),
+            apps,
+            ..Self::default()
+        }
     }
 }

@@ -1,0 +1,154 @@
+//! Looking: what is asked, when, and who does not answer.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use super::{
+    super::{Effect, Question},
+    Core,
+};
+use crate::{
+    desired::App,
+    manifest::Manifest,
+    plan,
+    store::{Catalog, Owned},
+};
+
+impl Core {
+    /// Listening began.
+    pub(super) fn begin(&mut self, catalog: Catalog, owned: BTreeMap<String, Owned>, now: Instant) {
+        self.is_listening = true;
+        self.catalog = catalog;
+        self.owned.begin(owned);
+        self.statuses.begin(BTreeMap::new());
+        self.liveness
+            .be_patient(now + self.settings.reconnect_grace);
+        // Something may have happened since what is on its way was asked.
+        self.questions.touch_all();
+        self.desire();
+        self.resync(now);
+    }
+
+    /// Does what it is time for.
+    pub(super) fn wake(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.resync_at <= now {
+            self.resync(now);
+            effects.push(Effect::ReadCatalog);
+        }
+        if self.ping_at <= now && self.liveness.has_silent_kind() {
+            self.ping_at = now + self.settings.ping_every;
+            self.questions.ask(Question::Hosts);
+        }
+        let checked = self.liveness.check(now);
+        for host in checked.probe {
+            self.questions.ask(Question::Probe(host));
+        }
+        for host in checked.lost {
+            tracing::warn!(%host, "a host is lost: it does not answer");
+            self.observed.lose(&host);
+            self.commands.forget(&host);
+            self.news();
+        }
+        for question in self.questions.wake(now) {
+            self.unanswered(question, now);
+        }
+        for command in self.commands.wake(now) {
+            self.attempts.refused(&command, "no answer".into(), now);
+            self.news();
+        }
+        self.owned.wake(now);
+        self.statuses.wake(now);
+        if self
+            .attempts
+            .next_after(self.planned)
+            .is_some_and(|at| at <= now)
+        {
+            self.news();
+        }
+        self.survey();
+    }
+
+    /// Asks everything anew.
+    fn resync(&mut self, now: Instant) {
+        self.resync_at = now + self.settings.resync_every;
+        self.ping_at = now + self.settings.ping_every;
+        self.questions.ask(Question::Hosts);
+        self.questions.ask(Question::Links);
+        for host in self.observed.hosts.keys() {
+            self.questions.ask(Question::Inventory(host.clone()));
+        }
+        for config in self.observed.configs.keys() {
+            self.questions.ask(Question::Config(config.clone()));
+        }
+    }
+
+    /// There was no answer to a question, and there won't be.
+    pub(super) fn unanswered(&mut self, question: Question, now: Instant) {
+        match question {
+            Question::Probe(host) => self.liveness.probed(&host, false, now),
+            Question::Inventory(host) if !self.observed.hosts.contains_key(&host) => {
+                // Should it be there after all, it beats or tells of itself.
+                self.liveness.forget(&host);
+            }
+            Question::Inventory(host) => {
+                self.liveness.silent(&host, now);
+                self.questions.ask_later(Question::Inventory(host), now);
+            }
+            Question::Hosts | Question::Links | Question::Config(_) => {
+                self.questions.ask_later(question, now);
+            }
+        }
+    }
+
+    /// Asks for configurations that plans need and that are not known.
+    pub(super) fn ask_configs(&mut self) {
+        let wanted = plan::configs_of_interest(&self.desired, self.owned.noted());
+        self.observed
+            .configs
+            .retain(|name, _| wanted.contains(name));
+        if self.observed.hosts.is_empty() {
+            return;
+        }
+        for name in wanted {
+            if !self.observed.configs.contains_key(&name) {
+                self.questions.ask(Question::Config(name));
+            }
+        }
+    }
+
+    /// Works out what ought to be.
+    pub(super) fn desire(&mut self) {
+        let deployed: BTreeMap<&str, (&String, &Manifest)> = self
+            .catalog
+            .apps()
+            .filter_map(|(name, app)| Some((name, app.deployed()?)))
+            .collect();
+        let manifest_of = |name: &str| deployed.get(name).map(|(_, manifest)| *manifest);
+        self.desired = deployed
+            .iter()
+            .map(|(name, (version, manifest))| {
+                let app = App::new(version, manifest, &manifest_of);
+                ((*name).to_owned(), app)
+            })
+            .collect();
+        self.news();
+    }
+
+    /// Once everyone who is there was asked what it runs, commanding may begin.
+    pub(super) fn survey(&mut self) {
+        let is_open = |question: &Question| {
+            matches!(
+                question,
+                Question::Hosts | Question::Inventory(_) | Question::Probe(_)
+            )
+        };
+        if !self.is_surveyed && self.hosts_are_known && !self.questions.any(is_open) {
+            self.is_surveyed = true;
+            self.news();
+            tracing::info!(
+                hosts = self.observed.hosts.len(),
+                apps = self.desired.len(),
+                "surveyed the lattice"
+            );
+        }
+    }
+}

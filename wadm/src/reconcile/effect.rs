@@ -1,0 +1,40 @@
+//! What a core wants done.
+
+use trellis_lattice::{HostId, app::AppStatus};
+
+use crate::{command::Command, store::Owned};
+
+/// Names an effect, so that what comes of it can be told. Never used twice by one core.
+pub type Id = u64;
+
+/// Something to do. What comes of it is told to the core as [`super::News`], once, in any order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Ask the lattice; told by [`super::News::Answer`].
+    Ask(Id, Question),
+    /// Command the lattice; told by [`super::News::Done`].
+    Command(Id, Command),
+    /// Note what an application has in the lattice; told by [`super::News::Noted`].
+    NoteOwned(Id, String, Owned),
+    /// Note and publish how an application is, or forget it; told by [`super::News::Noted`].
+    NoteStatus(Id, String, Option<AppStatus>),
+    /// Read all manifests anew; told by [`super::News::Catalog`], or not at all when it fails.
+    ReadCatalog,
+    /// Stop: another manager leads. Nothing comes after this.
+    StepDown,
+}
+
+/// Something to ask the lattice; never twice at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Question {
+    /// Who is there?
+    Hosts,
+    /// What does this host run?
+    Inventory(HostId),
+    /// The same, of a host that may be gone: it has [`super::Settings::probe`] to answer.
+    Probe(HostId),
+    /// What links are there?
+    Links,
+    /// What does this configuration hold?
+    Config(String),
+}

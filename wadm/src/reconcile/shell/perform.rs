@@ -1,0 +1,151 @@
+//! Doing what a core wants done.
+
+use std::ops::ControlFlow;
+
+use trellis_lattice::{
+    app::AppStatus,
+    client::{ControlClient, ControlError},
+};
+
+use super::{
+    super::{Answer, Effect, Failure, FailureKind, News, Question},
+    Shell,
+};
+use crate::{
+    command::Command,
+    store::{Catalog, Incarnation, StoreError},
+};
+
+/// What came of an effect.
+pub(super) enum Outcome {
+    News(News),
+    Loaded(Result<Catalog, StoreError>),
+    Store(Result<Incarnation, StoreError>),
+}
+
+impl Shell {
+    /// Does one thing, or begins to.
+    pub(super) fn perform(&mut self, effect: Effect) -> ControlFlow<()> {
+        let control = self.control.clone();
+        match effect {
+            Effect::Ask(id, question) => {
+                let probe = self.settings.probe;
+                self.outcomes.spawn(async move {
+                    let control = match question {
+                        Question::Probe(_) => control.with_timeout(probe),
+                        _ => control,
+                    };
+                    Outcome::News(News::Answer(id, ask(&control, question).await))
+                });
+            }
+            Effect::Command(id, command) => {
+                self.outcomes.spawn(async move {
+                    let done = send(&control, &command).await.map_err(Failure::from);
+                    Outcome::News(News::Done(id, done))
+                });
+            }
+            Effect::NoteOwned(id, app, owned) => {
+                let notes = self.store.notes.clone();
+                self.outcomes.spawn(async move {
+                    let noted = notes.set_owned(&app, &owned).await;
+                    Outcome::News(News::Noted(id, noted.map_err(Failure::from)))
+                });
+            }
+            Effect::NoteStatus(id, app, status) => {
+                let notes = self.store.notes.clone();
+                self.outcomes.spawn(async move {
+                    let noted = match &status {
+                        Some(status) => notes.set_status(&app, status).await,
+                        None => notes.forget_status(&app).await,
+                    };
+                    if noted.is_ok() {
+                        publish(&control, &app, &status.unwrap_or_default()).await;
+                    }
+                    Outcome::News(News::Noted(id, noted.map_err(Failure::from)))
+                });
+            }
+            Effect::ReadCatalog => {
+                // One at a time: a second would end the first one's list of changes.
+                if self.changes.is_none() {
+                    self.changes = Some(Vec::new());
+                    let (apps, before) = (self.store.apps.clone(), self.catalog.clone());
+                    self.outcomes
+                        .spawn(async move { Outcome::Loaded(Catalog::load(&apps, &before).await) });
+                }
+            }
+            Effect::StepDown => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Looks whether the store's buckets are still the same.
+    pub(super) fn look_at_store(&mut self) {
+        let store = self.store.clone();
+        self.outcomes
+            .spawn(async move { Outcome::Store(store.incarnation().await) });
+    }
+}
+
+async fn ask(control: &ControlClient, question: Question) -> Answer {
+    match question {
+        Question::Hosts => Answer::Hosts(control.hosts().await.map_err(Failure::from)),
+        Question::Inventory(host) | Question::Probe(host) => {
+            let inventory = control.inventory(&host).await;
+            Answer::Inventory(inventory.map(Box::new).map_err(Failure::from))
+        }
+        Question::Links => Answer::Links(control.links().await.map_err(Failure::from)),
+        Question::Config(name) => {
+            Answer::Config(control.config(&name).await.map_err(Failure::from))
+        }
+    }
+}
+
+async fn send(control: &ControlClient, command: &Command) -> Result<(), ControlError> {
+    match command {
+        Command::Scale(scale) => control.scale_component(scale).await,
+        Command::StartProvider(start) => control.start_provider(start).await,
+        Command::StopProvider(stop) => control.stop_provider(stop).await,
+        Command::PutLink {
+            link,
+            replace: false,
+        } => control.put_link(link).await,
+        Command::PutLink {
+            link,
+            replace: true,
+        } => match control.replace_link(link).await {
+            // A 1.x host doesn't replace a link with another target.
+            Err(ControlError::Refused { .. }) => {
+                control.delete_link(&link.key()).await?;
+                control.put_link(link).await
+            }
+            result => result,
+        },
+        Command::DeleteLink(key) => control.delete_link(key).await,
+        Command::PutConfig { name, config } => control.put_config(name, config).await,
+        Command::DeleteConfig(name) => control.delete_config(name).await,
+    }
+}
+
+async fn publish(control: &ControlClient, app: &str, status: &AppStatus) {
+    tracing::info!(app, status = ?status.status.ty, message = status.status.message, "status");
+    let payload = match serde_json::to_vec(status) {
+        Ok(payload) => payload,
+        Err(error) => {
+            tracing::warn!(%error, app, "a status can't be written");
+            return;
+        }
+    };
+    let subject = control.subjects().app_status(app);
+    if let Err(error) = control.nats().publish(subject, payload.into()).await {
+        tracing::debug!(%error, app, "could not publish the status");
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self {
+            kind: FailureKind::Other,
+            message: error.to_string(),
+        }
+    }
+}

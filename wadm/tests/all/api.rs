@@ -133,6 +133,10 @@ async fn versions_come_and_go() {
         (&deleted["result"], &deleted["undeploy"]),
         (&json!("deleted"), &json!(true))
     );
+    until("it is undeployed", async || {
+        ask(&client, "list", "").await[0]["status"] == "undeployed"
+    })
+    .await;
     let list = ask(&client, "list", "").await;
     assert_eq!(list[0]["deployed_version"], Value::Null);
     assert_eq!(list[0]["version"], "v3");

@@ -10,6 +10,7 @@ mod api;
 mod manifest;
 mod mend;
 mod reconcile;
+mod rollout;
 mod scheduler;
 
 mod hosts;

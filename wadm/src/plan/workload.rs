@@ -101,7 +101,8 @@ impl Planner<'_> {
                     continue;
                 }
                 Some(there) => !same_image(&there.image, &release.image),
-                None => false,
+                // The old release may be on its way there.
+                None => rolling.is_some() && *release == new,
             };
             ups.push(Command::Scale(ScaleComponent {
                 component_ref: release.image.clone(),

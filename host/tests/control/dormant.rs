@@ -49,7 +49,13 @@ pub fn guest(folder: &Path, number: u8) -> Result<String> {
     let actors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/actors");
     let mut bytes =
         std::fs::read(actors.join("misbehave.wasm")).context("run `cargo xtask guests` first")?;
-    // A custom section of that name: its id, its length, its name's length, its name.
+    // A guest that was signed is not as it was signed any more: its last section, the claims, goes. Before the section's
+    // name are its id, its length in two bytes and its name's length.
+    let name = b"wasmcloud_jwt";
+    if let Some(claims) = bytes.windows(name.len()).rposition(|bytes| bytes == name) {
+        bytes.truncate(claims - 4);
+    }
+    // A custom section of that name, written alike.
     bytes.extend([0, 3, 2, b'n', number]);
     let path = folder.join(format!("guest-{number}.wasm"));
     std::fs::write(&path, bytes)?;

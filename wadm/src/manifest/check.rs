@@ -68,6 +68,8 @@ pub(super) fn manifest(manifest: &Manifest, findings: &mut Findings) {
         let path = path.item(index);
         if component.name.trim().is_empty() {
             findings.error(&path.field("name"), "is empty");
+        } else if has_control(&component.name) {
+            control(&path.field("name"), &component.name, findings);
         } else if !seen.insert(&component.name) {
             let text = format!("another component is named {:?} already", component.name);
             findings.error(&path.field("name"), text);
@@ -88,6 +90,17 @@ pub fn is_app_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+}
+
+/// Names go into logs and terminals as they are.
+fn has_control(name: &str) -> bool {
+    name.chars().any(char::is_control)
+}
+
+fn control(path: &Path, name: &str, findings: &mut Findings) {
+    let name: String = name.chars().take(80).collect();
+    let text = format!("is {name:?}: a name has no control characters");
+    findings.error(path, text);
 }
 
 fn metadata(manifest: &Manifest, path: &Path, findings: &mut Findings) {
@@ -250,6 +263,8 @@ impl<'a> Check<'a> {
             let name = names::config_name(self.app, config);
             if config.name.is_empty() {
                 findings.error(&path.field("name"), "is empty");
+            } else if has_control(&config.name) {
+                control(&path.field("name"), &config.name, findings);
             } else if let Err(error) = config::check_name(&name) {
                 findings.error(&path.field("name"), error.to_string());
             }
@@ -354,6 +369,8 @@ fn scale(
         let path = path.item(index).field("name");
         if spread.name.is_empty() || spread.name.contains([',', '=']) {
             findings.error(&path, "must be a name without ',' and '='");
+        } else if has_control(&spread.name) {
+            control(&path, &spread.name, findings);
         } else if !seen.insert(&spread.name) {
             let text = format!("another spread is named {:?} already", spread.name);
             findings.error(&path, text);

@@ -176,6 +176,45 @@ fn one_mistake_is_told_with_its_place_and_remedy() {
 }
 
 #[test]
+fn names_with_control_characters_are_refused() {
+    let text = r#"
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {name: "sh\aop"}
+spec:
+  components:
+    - name: "ca\e[31mrt"
+      type: component
+      properties: {image: 'file:///cart.wasm', config: [{name: "co\nfig", properties: {a: b}}]}
+      traits:
+        - type: spreadscaler
+          properties: {instances: 1, spread: [{name: "ea\x7fst"}]}
+        - type: link
+          properties:
+            name: "ma\bin"
+            namespace: wasi
+            package: keyvalue
+            interfaces: [store]
+            target: {name: store, config: [{name: "\u0085url", properties: {a: b}}]}
+    - {name: store, type: capability, properties: {image: 'builtin:keyvalue-nats'}}
+"#;
+    let errors = manifest::parse(text).unwrap_err().to_string();
+    let expected = [
+        r#"line 4, column 18: metadata.name: is "sh\u{7}op": use letters, digits, '-' and '_', at least one and at most 100"#,
+        r#"line 7, column 13: spec.components[0].name: is "ca\u{1b}[31mrt": a name has no control characters"#,
+        r#"line 9, column 64: spec.components[0].properties.config[0].name: is "co\nfig": a name has no control characters"#,
+        r#"line 12, column 54: spec.components[0].traits[0].properties.spread[0].name: is "ea\u{7f}st": a name has no control characters"#,
+        r#"contains white space or control characters"#,
+        r#"line 19, column 51: spec.components[0].traits[1].properties.target.config[0].name: is "\u{85}url": a name has no control characters"#,
+    ];
+    let errors: Vec<&str> = errors.lines().collect();
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.contains(expected), "{error}\n{expected}");
+    }
+}
+
+#[test]
 fn all_mistakes_are_told_at_once_in_order() {
     let text = with("kind: Application", "kind: App")
         .replace("instances: 3", "instances: x")

@@ -5,7 +5,13 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use tokio::sync::oneshot;
 use trellis_host::{HostConfig, runtime::Limits};
-use trellis_lattice::claims::HostKey;
+use trellis_lattice::{
+    claims::HostKey,
+    control::{
+        Labels,
+        host::{CAPACITY, TAINT},
+    },
+};
 
 use crate::{config::pair, ending, provider, session::Options};
 
@@ -46,6 +52,12 @@ pub struct HostSettings {
     /// A label of the host; repeatable.
     #[arg(long = "label", env = "TRELLIS_LABELS", value_delimiter = ',', value_name = "KEY=VALUE", value_parser = pair)]
     pub labels: Vec<(String, String)>,
+    /// How many instances of components the host takes, of all applications together, such as 40 [default: any number].
+    #[arg(long, env = "TRELLIS_CAPACITY", value_name = "N")]
+    capacity: Option<u32>,
+    /// A taint, such as gpu=yes: only what tolerates it is placed here; repeatable.
+    #[arg(long = "taint", env = "TRELLIS_TAINTS", value_delimiter = ',', value_name = "KEY=VALUE", value_parser = pair)]
+    taints: Vec<(String, String)>,
     /// The most memory of one instance, in bytes, for components that ask for none.
     #[arg(long, env = "TRELLIS_MAX_MEMORY", value_name = "BYTES")]
     max_memory: Option<usize>,
@@ -77,13 +89,27 @@ impl HostSettings {
             lattice: options.lattice.clone(),
             nats: options.nats(),
             friendly_name: self.friendly_name.clone(),
-            labels: self.labels.iter().cloned().collect(),
+            labels: self.labels(),
             builtin_providers: provider::names().map(str::to_owned).collect(),
             component_limits: limits,
             drain_timeout: self.drain.unwrap_or(defaults.drain_timeout),
             log_level: self.provider_log.clone(),
             ..defaults
         }
+    }
+}
+
+impl HostSettings {
+    /// Its labels: those that were named, and those by which the scheduler knows its capacity and taints.
+    fn labels(&self) -> Labels {
+        let mut labels: Labels = self.labels.iter().cloned().collect();
+        let taints = self.taints.iter();
+        labels.extend(taints.map(|(key, value)| (format!("{TAINT}{key}"), value.clone())));
+        labels.extend(
+            self.capacity
+                .map(|capacity| (CAPACITY.to_owned(), capacity.to_string())),
+        );
+        labels
     }
 }
 

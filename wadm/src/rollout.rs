@@ -41,6 +41,12 @@ impl Moment {
         Self(self.0.saturating_add(span))
     }
 
+    /// This one, by this machine's clock.
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self::default().after(since.unwrap_or_default())
+    }
+
     /// How long it is since then; nothing where that is yet to come.
     pub fn since(self, then: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(then.0))

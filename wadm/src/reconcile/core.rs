@@ -6,6 +6,7 @@ mod ledger;
 mod liveness;
 mod look;
 mod questions;
+mod rolls;
 mod take;
 
 use std::{
@@ -27,6 +28,7 @@ use commands::Commands;
 use ledger::Ledger;
 use liveness::Liveness;
 use questions::Questions;
+use rolls::Rolls;
 
 /// The reconciler of one lattice, without its hands and ears.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub struct Core {
     owned: Ledger<Owned>,
     /// How each application is; `None` when it is gone for good.
     statuses: Ledger<Option<AppStatus>>,
+    /// How new versions take the old ones' place.
+    rolls: Rolls,
     /// Whether what happens is heard.
     is_listening: bool,
     /// Whether someone told who is there.
@@ -79,6 +83,7 @@ impl Core {
             commands: Commands::default(),
             owned: Ledger::default(),
             statuses: Ledger::default(),
+            rolls: Rolls::new(now),
             is_listening: false,
             hosts_are_known: false,
             is_surveyed: false,
@@ -94,7 +99,15 @@ impl Core {
     /// Takes news in. What follows from them is in the next [`Self::effects`]: take all there are first.
     pub fn take(&mut self, news: News, now: Instant) {
         match news {
-            News::Begun { catalog, owned } => self.begin(catalog, owned, now),
+            News::Begun {
+                catalog,
+                owned,
+                rollouts,
+                at,
+            } => {
+                self.rolls.begin(rollouts, at, now);
+                self.begin(catalog, owned, now);
+            }
             News::Disconnected => self.is_listening = false,
             News::Catalog(catalog) => {
                 self.catalog = catalog;
@@ -151,6 +164,7 @@ impl Core {
             self.questions.next(),
             self.owned.next(),
             self.statuses.next(),
+            self.rolls.next(),
             self.is_surveyed
                 .then(|| self.attempts.next_after(self.planned))
                 .flatten(),

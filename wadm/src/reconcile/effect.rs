@@ -2,7 +2,11 @@
 
 use trellis_lattice::{HostId, app::AppStatus};
 
-use crate::{command::Command, store::Owned};
+use crate::{
+    command::Command,
+    rollout::{GoBack, Happened, Rollout},
+    store::Owned,
+};
 
 /// Names an effect, so that what comes of it can be told. Never used twice by one core.
 pub type Id = u64;
@@ -18,6 +22,13 @@ pub enum Effect {
     NoteOwned(Id, String, Owned),
     /// Note and publish how an application is, or forget it; told by [`super::News::Noted`].
     NoteStatus(Id, String, Option<AppStatus>),
+    /// Note how far an application's rollout is, or forget it; told by [`super::News::Noted`].
+    NoteRollout(Id, String, Option<Rollout>),
+    /// Deploy an application's version before again; told by [`super::News::Noted`], done or not. That it is deployed is
+    /// told by [`super::News::Catalog`].
+    GoBack(Id, GoBack),
+    /// Tell whoever listens what a rollout did. Nothing comes of it.
+    TellRollout(Happened),
     /// Read all manifests anew; told by [`super::News::Catalog`], or not at all when it fails.
     ReadCatalog,
     /// Stop: another manager leads. Nothing comes after this.

@@ -11,7 +11,10 @@ use trellis_lattice::{
 };
 
 use super::Id;
-use crate::store::{Catalog, Owned};
+use crate::{
+    rollout::{Moment, Rollout},
+    store::{Catalog, Owned},
+};
 
 /// What a host answers when its manager was followed by another.
 const FENCED: &str = "fenced";
@@ -26,6 +29,10 @@ pub enum News {
         catalog: Catalog,
         /// What is noted.
         owned: BTreeMap<String, Owned>,
+        /// How far rollouts are, as noted.
+        rollouts: BTreeMap<String, Rollout>,
+        /// What time it is for everybody.
+        at: Moment,
     },
     /// The connection to NATS is lost: silence means nothing now.
     Disconnected,

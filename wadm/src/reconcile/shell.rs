@@ -12,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 use trellis_lattice::{HostId, LatticeName, client::ControlClient, event::CloudEvent};
 
 use super::{Core, News, Settings};
-use crate::store::{Catalog, Incarnation, Store, StoreError};
+use crate::{
+    rollout::Moment,
+    store::{Catalog, Incarnation, Store, StoreError},
+};
 use perform::Outcome;
 
 /// The longest that news are gathered before something is done about them.
@@ -129,6 +132,8 @@ impl Shell {
         let begun = News::Begun {
             catalog: self.catalog.clone(),
             owned,
+            rollouts: self.store.notes.rollouts().await?,
+            at: Moment::now(),
         };
         self.core.take(begun, Instant::now());
         Ok(Sources {

@@ -2,7 +2,7 @@
 //! not noted yet has no effect, so nothing that was done is ever unknown to whoever leads next.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ pub struct Rollouts {
     by_app: BTreeMap<String, Tracked>,
     /// Versions of which nothing has to be rolled out, by application.
     settled: BTreeMap<String, String>,
-    happened: Vec<Happened>,
+    happened: VecDeque<Happened>,
 }
 
 /// One application's.
@@ -36,6 +36,8 @@ struct Tracked {
     deploying: Wait,
     /// When it goes on by itself.
     wakes: Option<Moment>,
+    /// Whether how calls go decides about it now.
+    is_gated: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -227,6 +229,10 @@ impl Rollouts {
                 tracked.wakes = next.wakes(&view);
                 tracked.wanted = Some(next);
             }
+            tracked.is_gated = tracked
+                .wanted
+                .as_ref()
+                .is_some_and(|rollout| rollout.is_gated(&view));
         }
     }
 
@@ -265,9 +271,8 @@ impl Rollouts {
         }
     }
 
-    /// The applications whose version before has to be deployed again now.
-    pub fn to_go_back(&mut self, desired: &BTreeMap<String, App>, now: Moment) -> Vec<GoBack> {
-        let mut all = Vec::new();
+    /// An application whose version before has to be deployed again now.
+    pub fn to_go_back(&mut self, desired: &BTreeMap<String, App>, now: Moment) -> Option<GoBack> {
         for (name, tracked) in &mut self.by_app {
             let (Some(noted), Some(app)) = (&tracked.noted, desired.get(name)) else {
                 continue;
@@ -279,7 +284,7 @@ impl Rollouts {
                 && tracked.deploying.is_due(now)
             {
                 tracked.deploying = Wait::Answer;
-                all.push(GoBack {
+                return Some(GoBack {
                     app: name.clone(),
                     from: app.version.clone(),
                     to: noted.to.clone(),
@@ -287,7 +292,7 @@ impl Rollouts {
                 });
             }
         }
-        all
+        None
     }
 
     /// The version before was deployed, or could not be: then it is tried again in a while.
@@ -323,26 +328,27 @@ impl Rollouts {
         waits.flatten().min()
     }
 
+    /// Whether it has to be known each second how calls go.
+    pub fn is_watching(&self) -> bool {
+        self.by_app.values().any(|tracked| tracked.is_gated)
+    }
+
     /// The hosts of which it has to be known each second how calls go.
     pub fn watched(&self) -> BTreeSet<&HostId> {
-        let open = self
+        let gated = self
             .by_app
             .values()
-            .filter_map(|tracked| tracked.noted.as_ref())
-            .filter(|rollout| {
-                matches!(
-                    rollout.phase,
-                    Phase::Progressing { .. } | Phase::Watching { .. } | Phase::Holding { .. }
-                )
-            });
-        open.filter_map(|rollout| rollout.parts.get(rollout.at))
+            .filter(|tracked| tracked.is_gated)
+            .filter_map(|tracked| tracked.noted.as_ref());
+        gated
+            .filter_map(|rollout| rollout.parts.get(rollout.at))
             .flat_map(|part| &part.updated)
             .collect()
     }
 
-    /// What happened since this was last asked.
-    pub fn happened(&mut self) -> Vec<Happened> {
-        std::mem::take(&mut self.happened)
+    /// The next thing that happened and was not told of.
+    pub fn happened(&mut self) -> Option<Happened> {
+        self.happened.pop_front()
     }
 
     /// An application's, as it is noted.

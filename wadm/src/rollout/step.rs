@@ -44,6 +44,17 @@ impl Rollout {
         }
     }
 
+    /// Whether how calls go decides about it now.
+    pub(super) fn is_gated(&self, view: &View) -> bool {
+        let is_on = matches!(
+            self.phase,
+            Phase::Progressing { .. } | Phase::Watching { .. } | Phase::Holding { .. }
+        );
+        let part = self.parts.get(self.at);
+        let seen = part.and_then(|part| view.parts.get(&part.id));
+        is_on && seen.is_some_and(|seen| seen.properties.health.is_some())
+    }
+
     fn go_on(&mut self, view: &View, now: Moment) {
         self.hold(view.wish.paused, now);
         match &mut self.phase {

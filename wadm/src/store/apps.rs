@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use trellis_lattice::LatticeName;
 
 use super::{Bucket, StoreError, bucket::Edit};
-use crate::manifest::{LATEST, Manifest};
+use crate::{
+    manifest::{LATEST, Manifest},
+    rollout::Wish,
+};
 
 /// The most versions that are kept of an application; beyond, the oldest that isn't deployed goes.
 const MAX_VERSIONS: usize = 64;
@@ -24,6 +27,9 @@ pub struct StoredApp {
     /// The deployed one.
     #[serde(default)]
     pub deployed_version: Option<String>,
+    /// Ours: what its user wants of its rollout.
+    #[serde(default, skip_serializing_if = "Wish::is_default")]
+    pub rollout: Wish,
 }
 
 impl StoredApp {

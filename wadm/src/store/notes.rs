@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use trellis_lattice::{LinkKey, app::AppStatus};
 
 use super::{Bucket, StoreError};
+use crate::rollout::Rollout;
 
 const OWNED: &str = "owned.";
 const STATUS: &str = "status.";
+const ROLLOUT: &str = "rollout.";
 
 /// How long it is remembered that an application was, after nothing of it is left. A host that was cut off for longer
 /// keeps what it ran for it.
@@ -104,6 +106,52 @@ impl Notes {
         let key = format!("{STATUS}{app}");
         let (status, revision) = self.bucket.read::<AppStatus>(&key).await?;
         if status.is_some() {
+            self.bucket.delete(&key, revision).await?;
+        }
+        Ok(())
+    }
+
+    /// How far rollouts are, by application.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer, or an entry holds something else.
+    pub async fn rollouts(&self) -> Result<BTreeMap<String, Rollout>, StoreError> {
+        let mut all = BTreeMap::new();
+        for key in self.bucket.keys().await? {
+            if let Some(app) = key.strip_prefix(ROLLOUT)
+                && let (Some(rollout), _) = self.bucket.read::<Rollout>(&key).await?
+            {
+                all.insert(app.to_owned(), rollout);
+            }
+        }
+        Ok(all)
+    }
+
+    /// How far an application's last rollout is; `None` when nothing was rolled out.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer, or the entry holds something else.
+    pub async fn rollout(&self, app: &str) -> Result<Option<Rollout>, StoreError> {
+        let (rollout, _) = self.bucket.read(&format!("{ROLLOUT}{app}")).await?;
+        Ok(rollout)
+    }
+
+    /// Notes how far an application's rollout is.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer.
+    pub async fn set_rollout(&self, app: &str, rollout: &Rollout) -> Result<(), StoreError> {
+        self.set(&format!("{ROLLOUT}{app}"), rollout).await
+    }
+
+    /// Forgets an application's rollout.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer.
+    pub async fn forget_rollout(&self, app: &str) -> Result<(), StoreError> {
+        let key = format!("{ROLLOUT}{app}");
+        let (rollout, revision) = self.bucket.read::<Rollout>(&key).await?;
+        if rollout.is_some() {
             self.bucket.delete(&key, revision).await?;
         }
         Ok(())

@@ -24,11 +24,13 @@ impl Core {
             .map(|(name, _)| (name.to_owned(), Owned::default()))
             .collect();
         owned.extend(self.owned.noted().clone());
+        self.begin_rollouts(now);
+        let rolling = self.rolls.rolling(&self.desired);
         let plan = plan::plan(Input {
             desired: &self.desired,
             owned: &owned,
             observed: &self.observed,
-            rolling: Input::NO_ROLLOUT,
+            rolling: &rolling,
         });
         self.attempts.settle(&plan.steps);
         for subject in std::mem::take(&mut self.ended) {
@@ -43,6 +45,7 @@ impl Core {
         let due = self.attempts.due(steps, now);
         self.commands
             .set_due(due.into_iter().map(|step| step.command.clone()));
+        self.step_rollouts(&plan, now);
         self.tell(&plan);
     }
 
@@ -85,6 +88,8 @@ impl Core {
                 effects.push(Effect::Ask(id, question));
             } else if let Some((app, owned)) = self.owned.send(id) {
                 effects.push(Effect::NoteOwned(id, app, owned));
+            } else if let Some(effect) = self.rolls.send(id, &self.desired, now) {
+                effects.push(effect);
             } else if let Some(command) = self.commands.send(id, now) {
                 self.attempts.sent(&command);
                 tracing::info!(%command, "commanding");

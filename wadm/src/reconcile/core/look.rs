@@ -55,6 +55,12 @@ impl Core {
             self.attempts.refused(&command, "no answer".into(), now);
             self.news();
         }
+        if self.rolls.wake(now) {
+            for host in self.rolls.watched() {
+                self.questions.ask(Question::Inventory(host));
+            }
+            self.news();
+        }
         self.owned.wake(now);
         self.statuses.wake(now);
         if self

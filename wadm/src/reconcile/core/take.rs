@@ -203,6 +203,8 @@ impl Core {
         if let Some(app) = self.owned.written(id, result.is_ok(), now) {
             tracing::debug!(app, "noted what it has");
             self.news();
+        } else if self.rolls.written(id, result.is_ok(), now) {
+            self.news();
         } else {
             self.statuses.written(id, result.is_ok(), now);
         }

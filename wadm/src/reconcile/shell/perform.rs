@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     command::Command,
-    store::{Catalog, Incarnation, StoreError},
+    rollout::GoBack,
+    store::{Apps, Catalog, Change, Incarnation, StoreError},
 };
 
 /// What came of an effect.
@@ -63,6 +64,32 @@ impl Shell {
                     }
                     Outcome::News(News::Noted(id, noted.map_err(Failure::from)))
                 });
+            }
+            Effect::NoteRollout(id, app, rollout) => {
+                let notes = self.store.notes.clone();
+                self.outcomes.spawn(async move {
+                    let noted = match &rollout {
+                        Some(rollout) => notes.set_rollout(&app, rollout).await,
+                        None => notes.forget_rollout(&app).await,
+                    };
+                    Outcome::News(News::Noted(id, noted.map_err(Failure::from)))
+                });
+            }
+            Effect::GoBack(id, back) => {
+                let apps = self.store.apps.clone();
+                self.outcomes.spawn(async move {
+                    let done = go_back(&apps, &back).await;
+                    Outcome::News(News::Noted(id, done.map_err(Failure::from)))
+                });
+            }
+            Effect::TellRollout(happened) => {
+                tracing::info!(
+                    app = happened.app,
+                    version = happened.version,
+                    event = happened.event,
+                    happened.message,
+                    "rollout"
+                );
             }
             Effect::ReadCatalog => {
                 // One at a time: a second would end the first one's list of changes.
@@ -124,6 +151,34 @@ async fn send(control: &ControlClient, command: &Command) -> Result<(), ControlE
         Command::PutConfig { name, config } => control.put_config(name, config).await,
         Command::DeleteConfig(name) => control.delete_config(name).await,
     }
+}
+
+/// Deploys the version before, unless somebody deployed another one meanwhile.
+async fn go_back(apps: &Apps, back: &GoBack) -> Result<(), StoreError> {
+    let changed = apps
+        .change(&back.app, |app| {
+            Ok::<_, std::convert::Infallible>(match app {
+                Some(mut app)
+                    if app.deployed_version.as_ref() == Some(&back.from)
+                        && app.manifests.contains_key(&back.to) =>
+                {
+                    app.deployed_version = Some(back.to.clone());
+                    Change::Store(app, true)
+                }
+                _ => Change::Keep(false),
+            })
+        })
+        .await?;
+    if changed == Ok(true) {
+        tracing::warn!(
+            app = back.app,
+            from = back.from,
+            to = back.to,
+            why = back.why,
+            "deployed the version before again"
+        );
+    }
+    Ok(())
 }
 
 async fn publish(control: &ControlClient, app: &str, status: &AppStatus) {

@@ -221,17 +221,19 @@ impl World {
             };
             self.rollouts.noted(&app, rollout);
         }
-        for back in self.rollouts.to_go_back(&desired, moment) {
+        while let Some(back) = self.rollouts.to_go_back(&desired, moment) {
             if self.deployed == back.from {
                 self.deployed = back.to;
             }
             self.rollouts.went_back(&back.app, moment);
         }
-        let happened = self.rollouts.happened();
-        self.happened.extend(happened.iter().map(|one| one.event));
+        while let Some(happened) = self.rollouts.happened() {
+            self.happened.push(happened.event);
+        }
     }
 
     fn command(&mut self, plan: &Plan, now: Instant) {
+        self.attempts.settle(&plan.steps);
         let due: Vec<Command> = self
             .attempts
             .due(&plan.steps, now)
@@ -245,6 +247,7 @@ impl World {
                 let hosts = self.told.entry(scale.component_ref.clone()).or_default();
                 hosts.insert(scale.host_id.to_string());
             }
+            self.attempts.sent(&command);
             self.attempts.accepted(&command, now);
             self.on_the_way
                 .push((self.now + TICK * self.delay, command));

@@ -22,7 +22,7 @@ use crate::{
     store::Owned,
 };
 use place::Placements;
-use running::Running;
+pub(crate) use running::Running;
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]

@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use trellis_lattice::{ComponentId, HostId};
 
 pub use all::{GoBack, Happened, Rollouts};
-pub use begin::{Start, begin};
 pub use gate::Counters;
 pub use release::{Release, Rolling};
 pub use view::{HostView, PartView, View, Wish};

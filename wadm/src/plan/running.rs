@@ -8,22 +8,22 @@ use crate::observed::{Component, Observed, Provider};
 
 /// What runs where; hosts are in the order of their ids.
 #[derive(Debug, Default)]
-pub(super) struct Running<'o> {
+pub(crate) struct Running<'o> {
     components: HashMap<&'o ComponentId, Vec<On<'o, Component>>>,
     providers: HashMap<&'o ComponentId, Vec<On<'o, Provider>>>,
 }
 
 /// Something on a host.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct On<'o, T> {
+pub(crate) struct On<'o, T> {
     /// The host's place among all.
-    pub(super) index: u32,
-    pub(super) id: &'o HostId,
-    pub(super) there: &'o T,
+    pub(crate) index: u32,
+    pub(crate) id: &'o HostId,
+    pub(crate) there: &'o T,
 }
 
 impl<'o> Running<'o> {
-    pub(super) fn new(observed: &'o Observed) -> Self {
+    pub(crate) fn new(observed: &'o Observed) -> Self {
         let mut running = Self::default();
         for (index, (id, host)) in (0..).zip(&observed.hosts) {
             for (component, there) in &host.components {
@@ -39,12 +39,12 @@ impl<'o> Running<'o> {
     }
 
     /// Where a component runs.
-    pub(super) fn component(&self, id: &ComponentId) -> &[On<'o, Component>] {
+    pub(crate) fn component(&self, id: &ComponentId) -> &[On<'o, Component>] {
         self.components.get(id).map_or(&[], Vec::as_slice)
     }
 
     /// Where a provider runs.
-    pub(super) fn provider(&self, id: &ComponentId) -> &[On<'o, Provider>] {
+    pub(crate) fn provider(&self, id: &ComponentId) -> &[On<'o, Provider>] {
         self.providers.get(id).map_or(&[], Vec::as_slice)
     }
 }

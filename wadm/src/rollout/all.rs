@@ -2,14 +2,23 @@
 //! not noted yet has no effect, so nothing that was done is ever unknown to whoever leads next.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use trellis_lattice::{ComponentId, HostId};
 
-use super::{Moment, Phase, Rolling, Rollout, Start, View, Wish, begin};
-use crate::{attempts::Attempts, desired::App, observed::Observed, plan::Plan};
+use super::{
+    Moment, Phase, Rolling, Rollout, View, Wish,
+    begin::{Start, begin},
+};
+use crate::{
+    attempts::Attempts,
+    desired::App,
+    observed::Observed,
+    plan::{Plan, Running},
+};
 
 /// The wait before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -118,6 +127,7 @@ impl Rollouts {
                 tracked.wanted = None;
             }
         }
+        let running = OnceCell::new();
         for (name, app) in desired {
             let before = self
                 .by_app
@@ -134,7 +144,7 @@ impl Rollouts {
                 name,
                 app,
                 others: &|| others(name, &app.version),
-                observed,
+                running: running.get_or_init(|| Running::new(observed)),
                 before,
                 retries: wish(name).retries,
                 now,

@@ -12,30 +12,30 @@ use crate::{
     desired::{App, Part, Want, Workload},
     manifest::same_image,
     names,
-    observed::Observed,
+    plan::Running,
 };
 
 /// What a rollout's start is worked out from.
 #[derive(Clone, Copy)]
-pub struct Start<'a> {
+pub(super) struct Start<'a> {
     /// The application's name.
-    pub name: &'a str,
+    pub(super) name: &'a str,
     /// As it ought to be.
-    pub app: &'a App,
+    pub(super) app: &'a App,
     /// Its other versions that are stored, newest first. Only asked for when something differs.
-    pub others: &'a dyn Fn() -> Vec<App>,
-    /// The lattice.
-    pub observed: &'a Observed,
+    pub(super) others: &'a dyn Fn() -> Vec<App>,
+    /// What runs where.
+    pub(super) running: &'a Running<'a>,
     /// The rollout before.
-    pub before: Option<&'a Rollout>,
+    pub(super) before: Option<&'a Rollout>,
     /// How often a rollout of it was let go on after it had failed.
-    pub retries: u32,
+    pub(super) retries: u32,
     /// The time.
-    pub now: Moment,
+    pub(super) now: Moment,
 }
 
 /// The rollout to the deployed version; `None` where no host runs another release and none was rolled out before.
-pub fn begin(start: &Start<'_>) -> Option<Rollout> {
+pub(super) fn begin(start: &Start<'_>) -> Option<Rollout> {
     let differing: Vec<_> = workloads(start.app)
         .map(|(part, workload)| (part, workload, running(start, part, workload)))
         .filter(|(_, _, running)| !running.is_empty())
@@ -139,27 +139,21 @@ type Others<'a> = BTreeMap<(Option<&'a str>, Option<&'a str>), u32>;
 fn running<'a>(start: &Start<'a>, part: &Part, workload: &Workload) -> Others<'a> {
     let new = Release::of(part, workload);
     let mut others = Others::new();
-    for host in start.observed.hosts.values() {
-        let there: Option<(Option<&str>, &Annotations, u32)> = match workload.is_provider {
-            true => host
-                .providers
-                .get(&workload.id)
-                .map(|there| (there.image.as_deref(), &there.annotations, 1)),
-            false => host.components.get(&workload.id).map(|there| {
-                (
-                    Some(there.image.as_str()),
-                    &there.annotations,
-                    there.instances,
-                )
-            }),
-        };
-        if let Some((image, annotations, instances)) = there
-            && names::managed_app(annotations) == Some(start.name)
-            && !new.runs(image, annotations)
-        {
+    let mut note = |image: Option<&'a str>, annotations: &'a Annotations, instances: u32| {
+        if names::managed_app(annotations) == Some(start.name) && !new.runs(image, annotations) {
             let scaler = annotations.get(names::SCALER).map(String::as_str);
             let count = others.entry((image, scaler)).or_default();
             *count = count.saturating_add(instances);
+        }
+    };
+    if workload.is_provider {
+        for on in start.running.provider(&workload.id) {
+            note(on.there.image.as_deref(), &on.there.annotations, 1);
+        }
+    } else {
+        for on in start.running.component(&workload.id) {
+            let there = on.there;
+            note(Some(&there.image), &there.annotations, there.instances);
         }
     }
     others

@@ -4,151 +4,169 @@
 //! watches the revision: when it stood still for the whole term by the waiter's own clock, the waiter takes over. No
 //! two clocks are compared. The holder stops acting well before others may take over. A lease that vanished with its
 //! bucket is still the holder's for a whole term.
+//!
+//! A holder that was stopped in the middle of a command, and goes on when another leads, is held off by the hosts: each
+//! leadership has a number, the fence, greater than those before, and hosts refuse what comes with a lower one.
+//!
+//! What is decided here is pure; [`Keeper`] does it.
 
-use std::time::Duration;
+mod keeper;
+
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
-use crate::store::{Bucket, StoreError};
-
-const KEY: &str = "leader";
+pub(crate) use keeper::Keeper;
 
 /// The lease as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Entry {
-    holder: String,
+pub struct Entry {
+    /// Who holds it; empty when it was given back.
+    pub holder: String,
+    /// The number of its leadership.
+    #[serde(default)]
+    pub fence: u64,
 }
 
-/// One candidate.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    bucket: Bucket,
-    entry: Entry,
+/// One that waits for the lease.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    me: String,
     term: Duration,
+    /// The revision that the entry had, and since when.
+    seen: Option<(u64, Instant)>,
+    /// Its next leadership's number is greater.
+    floor: u64,
 }
 
-/// The lease, held.
-#[derive(Debug)]
-pub(crate) struct Held {
-    revision: u64,
-    renewed: Instant,
-}
-
-impl Lease {
-    /// A candidate; `holder` is unique.
-    pub(crate) fn new(bucket: Bucket, holder: String, term: Duration) -> Self {
+impl Candidate {
+    /// A candidate; `me` is unique.
+    pub fn new(me: String, term: Duration) -> Self {
         Self {
-            bucket,
-            entry: Entry { holder },
+            me,
             term,
+            seen: None,
+            floor: 0,
         }
     }
 
-    /// Waits for the lease.
-    pub(crate) async fn acquire(&self) -> Held {
-        let mut seen: Option<(u64, Instant)> = None;
-        loop {
-            match self.try_acquire(&mut seen).await {
-                Ok(Some(held)) => return held,
-                Ok(None) => {}
-                Err(error) => tracing::debug!(%error, "could not look at the lease"),
-            }
-            tokio::time::sleep(self.term / 6).await;
-        }
+    /// How long a holder that has not renewed the lease may act: counted from before the last write.
+    pub fn may_act(term: Duration) -> Duration {
+        term * 2 / 3
     }
 
-    async fn try_acquire(
-        &self,
-        seen: &mut Option<(u64, Instant)>,
-    ) -> Result<Option<Held>, StoreError> {
-        let (entry, revision) = self.bucket.read::<Entry>(KEY).await?;
-        if entry.is_none()
-            && revision == 0
-            && let Some((known, since)) = seen
-        {
-            // Not given back, which leaves a mark: the bucket was lost. The holder is there still, and only it knows
-            // what was in it.
-            if *known != 0 {
-                *seen = Some((0, Instant::now()));
-                return Ok(None);
+    /// How often the holder renews it.
+    pub fn renew_every(term: Duration) -> Duration {
+        term / 4
+    }
+
+    /// How often who waits looks at it.
+    pub fn look_every(term: Duration) -> Duration {
+        term / 9
+    }
+
+    /// Hosts have seen that number; the next leadership has a greater one.
+    pub fn outbid(&mut self, fence: u64) {
+        self.floor = self.floor.max(fence);
+    }
+
+    /// The entry was read: what to write on that revision, if the lease may be taken. `revision` is 0 when there was
+    /// never one, `clock_ms` the time since 1970.
+    pub fn saw(
+        &mut self,
+        entry: Option<&Entry>,
+        revision: u64,
+        now: Instant,
+        clock_ms: u64,
+    ) -> Option<Entry> {
+        let stood_still = match self.seen {
+            Some((known, since)) if known == revision => now.duration_since(since) >= self.term,
+            _ => false,
+        };
+        let vanished = entry.is_none() && revision == 0 && self.seen.is_some();
+        let is_held =
+            entry.is_some_and(|entry| !entry.holder.is_empty() && entry.holder != self.me);
+        // One that vanished was not given back, which leaves a mark: the bucket was lost. The holder is there still, and
+        // only it knows what was in it.
+        if (is_held || vanished) && !stood_still {
+            if self.seen.is_none_or(|(known, _)| known != revision) {
+                self.seen = Some((revision, now));
             }
-            if since.elapsed() < self.term {
-                return Ok(None);
-            }
+            return None;
         }
-        if let Some(entry) = entry
-            // Our own: written by us before the connection was lost.
-            && entry != self.entry
-        {
-            let since = match seen {
-                Some((known, since)) if *known == revision => *since,
-                _ => {
-                    *seen = Some((revision, Instant::now()));
-                    return Ok(None);
-                }
-            };
-            if since.elapsed() < self.term {
-                return Ok(None);
-            }
+        if is_held {
             tracing::warn!(
-                holder = entry.holder,
+                holder = entry.map(|entry| &entry.holder),
                 "the leading application manager is gone"
             );
         }
-        // Counted from before the write: others count from after it.
-        let renewed = Instant::now();
-        let written = self.bucket.write(KEY, &self.entry, revision).await?;
-        Ok(written.map(|revision| Held { revision, renewed }))
+        let before = entry.map_or(0, |entry| entry.fence).max(self.floor);
+        Some(Entry {
+            holder: self.me.clone(),
+            fence: before.saturating_add(1).max(clock_ms),
+        })
     }
+}
 
-    /// Keeps the lease; ends when it is lost, or may be.
-    pub(crate) async fn keep(&self, held: &mut Held) {
-        loop {
-            tokio::time::sleep_until(held.renewed + self.term / 3).await;
-            let until = held.renewed + self.term * 2 / 3;
-            let renewed = Instant::now();
-            match tokio::time::timeout_at(until, self.renew(held.revision)).await {
-                Ok(Ok(Some(revision))) => *held = Held { revision, renewed },
-                Ok(Ok(None)) => {
-                    tracing::warn!("another application manager leads now");
-                    return;
-                }
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "could not renew the lease");
-                    if Instant::now() >= until {
-                        return;
-                    }
-                    tokio::time::sleep(self.term / 30).await;
-                }
-                Err(_) => {
-                    tracing::warn!("could not renew the lease in time");
-                    return;
-                }
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERM: Duration = Duration::from_secs(2);
+
+    fn entry(holder: &str, fence: u64) -> Entry {
+        Entry {
+            holder: holder.into(),
+            fence,
         }
     }
 
-    /// Writes it again; gives its new revision, or `None` when it is another's.
-    async fn renew(&self, revision: u64) -> Result<Option<u64>, StoreError> {
-        if let Some(revision) = self.bucket.write(KEY, &self.entry, revision).await? {
-            return Ok(Some(revision));
-        }
-        match self.bucket.read::<Entry>(KEY).await? {
-            // The bucket was lost and made anew: nobody took it in between.
-            (None, 0) => self.bucket.write(KEY, &self.entry, 0).await,
-            // Ours: its answer was lost. Others count from then, so it is not enough.
-            (Some(entry), revision) if entry == self.entry => {
-                self.bucket.write(KEY, &self.entry, revision).await
-            }
-            _ => Ok(None),
+    #[test]
+    fn one_that_is_renewed_is_not_taken() {
+        let (mut candidate, start) = (Candidate::new("b".into(), TERM), Instant::now());
+        for revision in 1..20 {
+            let now = start + TERM * u32::try_from(revision).unwrap() * 9 / 10;
+            assert_eq!(candidate.saw(Some(&entry("a", 5)), revision, now, 0), None);
         }
     }
 
-    /// Gives the lease back, so that nobody waits for its end.
-    pub(crate) async fn release(&self, held: Held) {
-        if let Err(error) = self.bucket.delete(KEY, held.revision).await {
-            tracing::debug!(%error, "could not give the lease back");
+    #[test]
+    fn one_that_stands_still_for_the_term_is_taken_with_a_greater_number() {
+        let (mut candidate, start) = (Candidate::new("b".into(), TERM), Instant::now());
+        assert_eq!(candidate.saw(Some(&entry("a", 5)), 7, start, 0), None);
+        let end = start + TERM;
+        assert_eq!(
+            candidate.saw(Some(&entry("a", 5)), 7, end, 3),
+            Some(entry("b", 6))
+        );
+        assert_eq!(
+            candidate.saw(Some(&entry("a", 5)), 7, end, 9),
+            Some(entry("b", 9))
+        );
+        candidate.outbid(20);
+        assert_eq!(
+            candidate.saw(Some(&entry("a", 5)), 7, end, 9),
+            Some(entry("b", 21))
+        );
+    }
+
+    #[test]
+    fn one_that_was_given_back_or_never_was_is_taken_at_once() {
+        let now = Instant::now();
+        for (there, revision) in [(None, 0), (None, 4), (Some(entry("", 5)), 4)] {
+            let mut candidate = Candidate::new("b".into(), TERM);
+            let taken = candidate.saw(there.as_ref(), revision, now, 0);
+            assert_eq!(taken.unwrap().holder, "b");
         }
+    }
+
+    #[test]
+    fn one_that_vanished_is_the_holder_s_for_a_term() {
+        let (mut candidate, start) = (Candidate::new("b".into(), TERM), Instant::now());
+        assert_eq!(candidate.saw(Some(&entry("a", 5)), 7, start, 0), None);
+        let lost = start + TERM;
+        assert_eq!(candidate.saw(None, 0, lost, 0), None);
+        assert_eq!(candidate.saw(None, 0, lost + TERM / 2, 0), None);
+        assert!(candidate.saw(None, 0, lost + TERM, 0).is_some());
     }
 }

@@ -6,6 +6,7 @@
 //! - [`desired`], [`observed`], [`plan`]: what ought to be, what is, and what to do. Pure
 //! - [`attempts`]: what was asked for and how it went. Pure
 //! - [`rollout`]: how another image takes an image's place. Pure
+//! - [`lease`]: which of several managers acts
 //! - [`reconcile`]: all that decides, as one pure core
 //! - [`run`]: all of it together, on NATS
 
@@ -13,7 +14,7 @@ pub mod api;
 pub mod attempts;
 pub mod command;
 pub mod desired;
-mod lease;
+pub mod lease;
 pub mod manifest;
 pub mod names;
 pub mod observed;

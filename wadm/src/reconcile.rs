@@ -16,7 +16,7 @@ use crate::attempts::Timing;
 pub use self::core::Core;
 pub use effect::{Effect, Id, Question};
 pub use news::{Answer, Failure, FailureKind, News};
-pub(crate) use shell::Shell;
+pub(crate) use shell::{Heard, Leadership, Shell};
 
 /// How the reconciler is timed.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ impl Default for Settings {
             host_grace: Duration::from_secs(3),
             reconnect_grace: Duration::from_secs(8),
             resync_every: Duration::from_secs(30),
-            lease: Duration::from_secs(3),
+            lease: Duration::from_millis(1800),
             retry: Timing::default(),
         }
     }

@@ -1,22 +1,29 @@
 //! The application manager as a whole.
 
+use std::time::{Duration, Instant};
+
 use async_nats::Client;
+use futures::StreamExt as _;
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::{
-    LatticeName,
+    HostId, LatticeName,
     connect::{ConnectError, NatsSettings},
+    subject::Subjects,
 };
 
 use crate::{
     api::Api,
-    lease::Lease,
-    reconcile::{Settings, Shell},
+    lease::Keeper,
+    reconcile::{Heard, Leadership, Settings, Shell},
     store::{Store, StoreError},
 };
+
+/// Hosts that were heard of in that time are waited for when this manager begins to lead.
+const RECENT: Duration = Duration::from_secs(15);
 
 /// How to run an application manager.
 #[derive(Clone, Debug)]
@@ -122,32 +129,97 @@ struct Worker {
 }
 
 impl Worker {
-    async fn run(self, shutdown: CancellationToken) {
-        let lease = Lease::new(
+    async fn run(mut self, shutdown: CancellationToken) {
+        let mut keeper = Keeper::new(
             self.store.notes.bucket().clone(),
             ulid::Ulid::new().to_string(),
             self.settings.lease,
         );
+        let mut waiting = Waiting {
+            heard: Heard::new(),
+            connected_at: Instant::now(),
+        };
         loop {
-            let mut held = tokio::select! {
+            let held = tokio::select! {
                 () = shutdown.cancelled() => return,
-                held = lease.acquire() => held,
+                held = keeper.acquire() => held,
+                () = waiting.listen(&self.client, &self.lattice, &mut self.connected) => continue,
             };
-            let shell = Shell::new(
-                self.client.clone(),
-                self.store.clone(),
-                self.lattice.clone(),
-                self.settings,
-            );
-            tokio::select! {
-                () = shell.run(self.connected.clone(), shutdown.clone()) => {}
+            let mut shell = Shell::new(Leadership {
+                client: self.client.clone(),
+                store: self.store.clone(),
+                lattice: self.lattice.clone(),
+                settings: self.settings,
+                fence: held.fence(),
+                until: held.until(),
+                heard: waiting.recently_heard(),
+                connected_at: waiting.connected_at,
+            });
+            // Kept by a task of its own: whatever keeps the shell busy, the lease is renewed.
+            let give_back = CancellationToken::new();
+            let mut keeping = JoinSet::new();
+            keeping.spawn(keeper.clone().keep(held, give_back.clone()));
+            let lost = tokio::select! {
+                fence = shell.run(&mut self.connected, &shutdown) => fence,
                 // Dropped in the middle of what it does: what it began is finished by whoever leads next.
-                () = lease.keep(&mut held) => {}
+                _ = keeping.join_next() => None,
+            };
+            (waiting.heard, waiting.connected_at) = shell.heard();
+            drop(shell);
+            keeper.outbid(lost.unwrap_or_default());
+            give_back.cancel();
+            if let Some(Ok(Some(held))) = keeping.join_next().await {
+                keeper.release(held).await;
             }
             if shutdown.is_cancelled() {
-                lease.release(held).await;
                 return;
             }
         }
+    }
+}
+
+/// What one that waits for its turn listens to: it knows then whom to wait for.
+struct Waiting {
+    heard: Heard,
+    connected_at: Instant,
+}
+
+impl Waiting {
+    /// Listens to hosts' beats, until NATS refuses that.
+    async fn listen(
+        &mut self,
+        client: &Client,
+        lattice: &LatticeName,
+        connected: &mut watch::Receiver<u64>,
+    ) {
+        let subjects = Subjects::new(lattice.clone());
+        let mut beats = match client.subscribe(subjects.beats()).await {
+            Ok(beats) => beats,
+            Err(error) => {
+                tracing::warn!(%error, "could not listen to hosts' beats");
+                return tokio::time::sleep(RECENT).await;
+            }
+        };
+        loop {
+            tokio::select! {
+                beat = beats.next() => {
+                    let Some(beat) = beat else { return };
+                    if let Some(Ok(host)) = subjects.beat_of(&beat.subject).map(HostId::new) {
+                        let now = Instant::now();
+                        let is_new = self.heard.insert(host, now).is_none();
+                        if is_new {
+                            self.heard.retain(|_, at| now.duration_since(*at) < RECENT);
+                        }
+                    }
+                }
+                Ok(()) = connected.changed() => self.connected_at = Instant::now(),
+            }
+        }
+    }
+
+    /// The hosts that were heard of a short while ago.
+    fn recently_heard(&mut self) -> Heard {
+        self.heard.retain(|_, at| at.elapsed() < RECENT);
+        std::mem::take(&mut self.heard)
     }
 }

@@ -14,9 +14,9 @@ use std::{
     time::Instant,
 };
 
-use trellis_lattice::app::AppStatus;
+use trellis_lattice::{HostId, app::AppStatus};
 
-use super::{Effect, Id, News, Settings};
+use super::{Effect, Id, News, Question, Settings};
 use crate::{
     attempts::Attempts,
     command::Subject,
@@ -55,6 +55,8 @@ pub struct Core {
     hosts_are_known: bool,
     /// Whether every host was asked once what it runs. Before that nothing is commanded: it may run already.
     is_surveyed: bool,
+    /// When it begins at the latest.
+    survey_by: Instant,
     /// Whether there is news that no plan has seen.
     has_news: bool,
     /// When the last plan was made.
@@ -63,8 +65,8 @@ pub struct Core {
     resync_at: Instant,
     /// When hosts that don't beat are pinged again.
     ping_at: Instant,
-    /// Whether another manager leads.
-    is_deposed: bool,
+    /// The number of another manager's leadership, once there is one.
+    deposed: Option<u64>,
     ids: Id,
 }
 
@@ -87,11 +89,12 @@ impl Core {
             is_listening: false,
             hosts_are_known: false,
             is_surveyed: false,
+            survey_by: now,
             has_news: false,
             planned: now,
             resync_at: now,
             ping_at: now,
-            is_deposed: false,
+            deposed: None,
             ids: 0,
         }
     }
@@ -104,9 +107,10 @@ impl Core {
                 owned,
                 rollouts,
                 at,
+                patient_until,
             } => {
                 self.rolls.begin(rollouts, at, now);
-                self.begin(catalog, owned, now);
+                self.begin(catalog, owned, patient_until, now);
             }
             News::Disconnected => self.is_listening = false,
             News::Catalog(catalog) => {
@@ -125,6 +129,20 @@ impl Core {
         }
     }
 
+    /// These hosts beat a short while ago, then: they are asked what they run before anything is commanded, unless they
+    /// are gone.
+    pub fn expect(&mut self, hosts: impl IntoIterator<Item = (HostId, Instant)>) {
+        for (host, heard) in hosts {
+            self.liveness.heard(&host, heard, true);
+            self.questions.ask(Question::Inventory(host));
+        }
+    }
+
+    /// The hosts that beat, and when they were last heard of.
+    pub fn heard(&self) -> impl Iterator<Item = (&HostId, Instant)> {
+        self.liveness.heard_of()
+    }
+
     /// What each application has in the lattice, as far as it is noted.
     pub fn owned(&self) -> &BTreeMap<String, Owned> {
         self.owned.noted()
@@ -132,13 +150,13 @@ impl Core {
 
     /// Whether the next [`Self::effects`] makes a plan, which takes a while in a large lattice.
     pub fn must_plan(&self) -> bool {
-        self.has_news && self.is_listening && self.is_surveyed && !self.is_deposed
+        self.has_news && self.is_listening && self.is_surveyed && self.deposed.is_none()
     }
 
     /// What to do now.
     pub fn effects(&mut self, now: Instant) -> Vec<Effect> {
-        if self.is_deposed {
-            return vec![Effect::StepDown];
+        if let Some(fence) = self.deposed {
+            return vec![Effect::StepDown(fence)];
         }
         let mut effects = Vec::new();
         if !self.is_listening {
@@ -154,11 +172,12 @@ impl Core {
 
     /// When [`Self::effects`] is to be called at the latest, unless there is news before.
     pub fn next(&self) -> Option<Instant> {
-        if !self.is_listening || self.is_deposed {
+        if !self.is_listening || self.deposed.is_some() {
             return None;
         }
         [
             Some(self.resync_at),
+            (!self.is_surveyed && self.hosts_are_known).then_some(self.survey_by),
             self.liveness.has_silent_kind().then_some(self.ping_at),
             self.liveness.next(),
             self.questions.next(),

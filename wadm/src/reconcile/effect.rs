@@ -31,8 +31,8 @@ pub enum Effect {
     TellRollout(Happened),
     /// Read all manifests anew; told by [`super::News::Catalog`], or not at all when it fails.
     ReadCatalog,
-    /// Stop: another manager leads. Nothing comes after this.
-    StepDown,
+    /// Stop: another manager leads, or led with this number. Nothing comes after this.
+    StepDown(u64),
 }
 
 /// Something to ask the lattice; never twice at a time.

@@ -1,6 +1,6 @@
 //! What a core is told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use trellis_lattice::{
     HostId, Link,
@@ -33,6 +33,8 @@ pub enum News {
         rollouts: BTreeMap<String, Rollout>,
         /// What time it is for everybody.
         at: Moment,
+        /// No host is given up before then that is not heard of: the connection came back a moment ago.
+        patient_until: Instant,
     },
     /// The connection to NATS is lost: silence means nothing now.
     Disconnected,
@@ -81,8 +83,8 @@ pub enum FailureKind {
     TimedOut,
     /// Answered with a no.
     Refused,
-    /// Another manager leads.
-    Fenced,
+    /// Another manager leads, with this number at least.
+    Fenced(u64),
     /// Anything else.
     Other,
 }
@@ -93,7 +95,7 @@ impl From<ControlError> for Failure {
             ControlError::NoResponder { .. } => FailureKind::NoResponder,
             ControlError::TimedOut { .. } => FailureKind::TimedOut,
             ControlError::Refused { message, .. } if message.contains(FENCED) => {
-                FailureKind::Fenced
+                FailureKind::Fenced(leadership(message))
             }
             // An answer that can't be read is an answer.
             ControlError::Refused { .. } | ControlError::Decode { .. } => FailureKind::Refused,
@@ -103,5 +105,28 @@ impl From<ControlError> for Failure {
             kind,
             message: error.to_string(),
         }
+    }
+}
+
+/// The greatest leadership that a host has seen, by the text of its refusal.
+fn leadership(message: &str) -> u64 {
+    let number = message.split_once("leadership ").map(|(_, rest)| rest);
+    number
+        .and_then(|rest| rest.split(|letter: char| !letter.is_ascii_digit()).next())
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_s_refusal_tells_who_leads() {
+        let refused = ControlError::Refused {
+            request: "scale component (H)".into(),
+            message: "fenced: another application manager leads now (leadership 42; the request is of 41), and only it commands".into(),
+        };
+        assert_eq!(Failure::from(refused).kind, FailureKind::Fenced(42));
     }
 }

@@ -3,7 +3,11 @@
 mod mend;
 mod perform;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 use async_nats::{Client, Subscriber, connection::State, jetstream::kv};
 use futures::StreamExt as _;
@@ -42,7 +46,30 @@ pub(crate) struct Shell {
     /// Changes since a reading of all manifests began; `None` while none is on.
     changes: Option<Vec<kv::Entry>>,
     outcomes: JoinSet<Outcome>,
+    /// Until when this manager may act, unless its lease is renewed.
+    may_act_until: watch::Receiver<Instant>,
+    /// When the connection came (back).
+    connected_at: Instant,
 }
+
+/// What leading needs.
+pub(crate) struct Leadership {
+    pub(crate) client: Client,
+    pub(crate) store: Store,
+    pub(crate) lattice: LatticeName,
+    pub(crate) settings: Settings,
+    /// Its number.
+    pub(crate) fence: u64,
+    /// Until when it lasts, as it is renewed.
+    pub(crate) until: watch::Receiver<Instant>,
+    /// The hosts that beat before it, and when they were last heard of.
+    pub(crate) heard: Heard,
+    /// When the connection came (back).
+    pub(crate) connected_at: Instant,
+}
+
+/// Hosts, and when they were last heard of.
+pub(crate) type Heard = BTreeMap<HostId, Instant>;
 
 /// Where news come from.
 struct Sources {
@@ -52,67 +79,92 @@ struct Sources {
 }
 
 /// Why following ended.
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Ended {
     /// Something was missed: begin anew.
     Missed,
-    /// Told to stop, or another manager leads.
+    /// Told to stop.
     Stop,
+    /// Another manager leads, with this number; or this one's lease is over.
+    Deposed(u64),
 }
 
 impl Shell {
-    pub(crate) fn new(
-        client: Client,
-        store: Store,
-        lattice: LatticeName,
-        settings: Settings,
-    ) -> Self {
+    pub(crate) fn new(leadership: Leadership) -> Self {
+        let Leadership {
+            client,
+            store,
+            lattice,
+            settings,
+            fence,
+            until,
+            heard,
+            connected_at,
+        } = leadership;
+        let mut core = Core::new(settings, Instant::now());
+        core.expect(heard);
         Self {
-            control: ControlClient::new(client.clone(), lattice),
+            control: ControlClient::new(client.clone(), lattice).with_fence(fence),
             client,
             store,
             settings,
-            core: Core::new(settings, Instant::now()),
+            core,
             catalog: Catalog::default(),
             incarnation: None,
             look_at: Instant::now(),
             changes: None,
             outcomes: JoinSet::new(),
+            may_act_until: until,
+            connected_at,
         }
     }
 
-    /// Runs until told to stop. `connected` counts how often the connection came (back).
+    /// Runs until told to stop, or another manager leads: then the number of its leadership is given. `connected` counts
+    /// how often the connection came (back).
     pub(crate) async fn run(
-        mut self,
-        mut connected: watch::Receiver<u64>,
-        stop: CancellationToken,
-    ) {
+        &mut self,
+        connected: &mut watch::Receiver<u64>,
+        stop: &CancellationToken,
+    ) -> Option<u64> {
         tracing::info!(lattice = %self.control.subjects().lattice(), "leading");
-        while !stop.is_cancelled() {
-            connected.mark_unchanged();
-            let begun = tokio::select! {
-                () = stop.cancelled() => break,
-                begun = self.begin() => begun,
+        let fence = loop {
+            if connected.has_changed().unwrap_or_default() {
+                connected.mark_unchanged();
+                self.connected_at = Instant::now();
+            }
+            let ended = tokio::select! {
+                () = stop.cancelled() => Ended::Stop,
+                ended = self.lead(connected) => ended,
             };
-            match begun {
-                Ok(sources) => {
-                    let ended = tokio::select! {
-                        () = stop.cancelled() => break,
-                        ended = self.follow(sources, &mut connected) => ended,
-                    };
-                    if ended == Ended::Stop {
-                        break;
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "could not read the lattice's state"),
+            match ended {
+                Ended::Missed => {}
+                Ended::Stop => break None,
+                Ended::Deposed(fence) => break Some(fence),
             }
             // Whatever ends the following at once, over and over, must not become a storm.
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = stop.cancelled() => break None,
                 () = tokio::time::sleep(PAUSE) => {}
             }
-        }
+        };
         tracing::info!(lattice = %self.control.subjects().lattice(), "no longer leading");
+        fence
+    }
+
+    /// The hosts that beat, for whoever leads next, and when the connection came (back).
+    pub(crate) fn heard(&self) -> (Heard, Instant) {
+        let heard = self.core.heard().map(|(host, at)| (host.clone(), at));
+        (heard.collect(), self.connected_at)
+    }
+
+    async fn lead(&mut self, connected: &mut watch::Receiver<u64>) -> Ended {
+        match self.begin().await {
+            Ok(sources) => self.follow(sources, connected).await,
+            Err(error) => {
+                tracing::warn!(%error, "could not read the lattice's state");
+                Ended::Missed
+            }
+        }
     }
 
     /// Begins to listen, then reads everything: nothing that happens in between is missed.
@@ -134,6 +186,7 @@ impl Shell {
             owned,
             rollouts: self.store.notes.rollouts().await?,
             at: Moment::now(),
+            patient_until: self.connected_at + self.settings.reconnect_grace,
         };
         self.core.take(begun, Instant::now());
         Ok(Sources {
@@ -182,9 +235,14 @@ impl Shell {
             } else {
                 self.core.effects(Instant::now())
             };
+            if Instant::now() >= *self.may_act_until.borrow() {
+                // This process was stopped for a while: another manager may lead by now.
+                tracing::warn!("the lease is over; doing nothing more");
+                return Ended::Deposed(0);
+            }
             for effect in effects {
-                if self.perform(effect).is_break() {
-                    return Ended::Stop;
+                if let ControlFlow::Break(fence) = self.perform(effect) {
+                    return Ended::Deposed(fence);
                 }
             }
             if let Some(ended) = self.gather(&mut sources, connected).await {
@@ -212,7 +270,8 @@ impl Shell {
                         // The connection is gone for good, and whoever closed it ends us too.
                         return std::future::pending().await;
                     }
-                    self.core.take(News::Disconnected, Instant::now());
+                    self.connected_at = Instant::now();
+                    self.core.take(News::Disconnected, self.connected_at);
                     return Some(Ended::Missed);
                 }
                 event = sources.events.next() => match event {

@@ -192,6 +192,24 @@ impl Liveness {
         checked
     }
 
+    /// Whether it is known, or expected.
+    pub(super) fn knows(&self, host: &HostId) -> bool {
+        self.pulses.contains_key(host)
+    }
+
+    /// Those that are known, or expected.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &HostId> {
+        self.pulses.keys()
+    }
+
+    /// Those that beat, and when they were last heard of.
+    pub(super) fn heard_of(&self) -> impl Iterator<Item = (&HostId, Instant)> {
+        self.pulses
+            .iter()
+            .filter(|(_, pulse)| pulse.beats)
+            .map(|(host, pulse)| (host, pulse.heard))
+    }
+
     /// Whether there are hosts that don't beat.
     pub(super) fn has_silent_kind(&self) -> bool {
         self.pulses.values().any(|pulse| !pulse.beats)

@@ -1,6 +1,9 @@
 //! Looking: what is asked, when, and who does not answer.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::{
     super::{Effect, Question},
@@ -13,15 +16,24 @@ use crate::{
     store::{Catalog, Owned},
 };
 
+/// How long at most everything waits for hosts to tell what they run.
+const SURVEY: Duration = Duration::from_secs(5);
+
 impl Core {
     /// Listening began.
-    pub(super) fn begin(&mut self, catalog: Catalog, owned: BTreeMap<String, Owned>, now: Instant) {
+    pub(super) fn begin(
+        &mut self,
+        catalog: Catalog,
+        owned: BTreeMap<String, Owned>,
+        patient_until: Instant,
+        now: Instant,
+    ) {
         self.is_listening = true;
         self.catalog = catalog;
         self.owned.begin(owned);
         self.statuses.begin(BTreeMap::new());
-        self.liveness
-            .be_patient(now + self.settings.reconnect_grace);
+        self.liveness.be_patient(patient_until);
+        self.survey_by = patient_until.max(now + SURVEY);
         // Something may have happened since what is on its way was asked.
         self.questions.touch_all();
         self.desire();
@@ -70,7 +82,7 @@ impl Core {
         {
             self.news();
         }
-        self.survey();
+        self.survey(now);
     }
 
     /// Asks everything anew.
@@ -91,10 +103,8 @@ impl Core {
     pub(super) fn unanswered(&mut self, question: Question, now: Instant) {
         match question {
             Question::Probe(host) => self.liveness.probed(&host, false, now),
-            Question::Inventory(host) if !self.observed.hosts.contains_key(&host) => {
-                // Should it be there after all, it beats or tells of itself.
-                self.liveness.forget(&host);
-            }
+            // Should it be there after all, it beats or tells of itself.
+            Question::Inventory(host) if !self.liveness.knows(&host) => {}
             Question::Inventory(host) => {
                 self.liveness.silent(&host, now);
                 self.questions.ask_later(Question::Inventory(host), now);
@@ -140,14 +150,22 @@ impl Core {
     }
 
     /// Once everyone who is there was asked what it runs, commanding may begin.
-    pub(super) fn survey(&mut self) {
+    pub(super) fn survey(&mut self, now: Instant) {
         let is_open = |question: &Question| {
             matches!(
                 question,
                 Question::Hosts | Question::Inventory(_) | Question::Probe(_)
             )
         };
-        if !self.is_surveyed && self.hosts_are_known && !self.questions.any(is_open) {
+        if self.is_surveyed || !self.hosts_are_known {
+            return;
+        }
+        let is_complete = !self.questions.any(is_open)
+            && self
+                .liveness
+                .hosts()
+                .all(|host| self.observed.hosts.contains_key(host));
+        if is_complete || now >= self.survey_by {
             self.is_surveyed = true;
             self.news();
             tracing::info!(

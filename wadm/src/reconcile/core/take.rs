@@ -185,7 +185,7 @@ impl Core {
         tracing::debug!(%host, failure.message, "a silent host does not answer");
         let is_gone = match failure.kind {
             FailureKind::NoResponder | FailureKind::TimedOut => true,
-            FailureKind::Refused | FailureKind::Fenced => {
+            FailureKind::Refused | FailureKind::Fenced(_) => {
                 self.liveness.heard(host, now, false);
                 self.liveness.answered(host, now);
                 return;
@@ -211,9 +211,9 @@ impl Core {
     }
 
     fn check_fence(&mut self, failure: &Failure) {
-        if failure.kind == FailureKind::Fenced {
+        if let FailureKind::Fenced(fence) = failure.kind {
             tracing::warn!(failure.message, "another application manager leads now");
-            self.is_deposed = true;
+            self.deposed = Some(fence.max(self.deposed.unwrap_or_default()));
         }
     }
 

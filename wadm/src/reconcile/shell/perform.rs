@@ -26,7 +26,7 @@ pub(super) enum Outcome {
 
 impl Shell {
     /// Does one thing, or begins to.
-    pub(super) fn perform(&mut self, effect: Effect) -> ControlFlow<()> {
+    pub(super) fn perform(&mut self, effect: Effect) -> ControlFlow<u64> {
         let control = self.control.clone();
         match effect {
             Effect::Ask(id, question) => {
@@ -100,7 +100,7 @@ impl Shell {
                         .spawn(async move { Outcome::Loaded(Catalog::load(&apps, &before).await) });
                 }
             }
-            Effect::StepDown => return ControlFlow::Break(()),
+            Effect::StepDown(fence) => return ControlFlow::Break(fence),
         }
         ControlFlow::Continue(())
     }

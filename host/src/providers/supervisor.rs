@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashSet,
+    os::unix::process::ExitStatusExt as _,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,6 +25,8 @@ use super::{
 };
 use crate::host::Host;
 
+/// The signal that ends a process without asking it.
+const SIGKILL: i32 = nix::sys::signal::Signal::SIGKILL as i32;
 /// How long to wait before a provider is started again, at first and at most.
 const RESTART: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// A provider that ran this long was stable: its next restart comes soon again.
@@ -187,13 +190,16 @@ impl Run<'_> {
                     return Ended::Stopped;
                 }
                 status = process.ended() => {
+                    // Who is killed doesn't say why.
+                    let killed = matches!(&status, Ok(status) if status.signal() == Some(SIGKILL));
                     let why = match status {
                         Ok(status) => status.to_string(),
                         Err(error) => error.to_string(),
                     };
+                    let last_words = process.last_words().await;
                     return Ended::Exited {
                         why: format!("it ended ({why})"),
-                        last_words: process.last_words().await,
+                        last_words: if killed { Vec::new() } else { last_words },
                         was_started: self.started,
                     };
                 }

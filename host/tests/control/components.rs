@@ -17,7 +17,7 @@ use trellis_tests::wait::until;
 use crate::kit::{Host, Lattice, component, component_bytes, inventory, scale};
 
 /// Asks the component for its number.
-async fn ask(client: &async_nats::Client, id: &str) -> Result<u32, CallError> {
+pub async fn ask(client: &async_nats::Client, id: &str) -> Result<u32, CallError> {
     let rpc = NatsRpc::new(client.clone(), LatticeName::default());
     let call = Call {
         operation: Operation::new("test:actors/ask@0.1.0", "number"),

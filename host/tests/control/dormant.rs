@@ -8,9 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use futures::StreamExt as _;
+use time::OffsetDateTime;
 use trellis_host::HostConfig;
 use trellis_lattice::{
     ComponentId, HostId, LatticeName,
+    claims::{AccountKey, ComponentDetails, ComponentKey, Validity, sign_component},
     control::{component::ScaleComponent, host::ComponentDescription},
 };
 use trellis_rpc::{
@@ -19,7 +21,10 @@ use trellis_rpc::{
     nats::NatsRpc,
 };
 
-use crate::kit::{Lattice, inventory, scale};
+use crate::{
+    components::ask,
+    kit::{Host, Lattice, component_bytes, inventory, scale},
+};
 
 /// Calls the actor as an HTTP server does; its answer's status.
 pub async fn call(client: &async_nats::Client, id: &str, path: &str) -> Result<u16, CallError> {
@@ -270,6 +275,67 @@ async fn one_that_cannot_be_loaded_again_says_so_to_each_call() -> Result<()> {
     assert!(error.contains("not a WebAssembly file"), "{error}");
     std::fs::write(&path, bytes)?;
     assert_eq!(call(&lattice.client, "a", "/ok").await?, 200);
+    host.stop().await
+}
+
+/// What lies where its image lay is trusted no more than at its start.
+#[tokio::test]
+async fn its_signature_is_looked_at_again() -> Result<()> {
+    let mut lattice = Lattice::start().await?;
+    let account = AccountKey::generate();
+    let config = HostConfig {
+        allow_unsigned: false,
+        issuers: vec![account.public().to_string()],
+        ..lattice.config()?
+    };
+    let host = Host::start(config).await?;
+    let path = lattice.folder.path().join("signed.wasm");
+    let key = ComponentKey::generate().public();
+    let write = |account: &AccountKey, number| -> Result<()> {
+        let validity = Validity::unlimited(OffsetDateTime::now_utc());
+        let (bytes, details) = (component_bytes(number)?, ComponentDetails::default());
+        let signed = sign_component(&bytes, account, &key, &details, &validity)?;
+        Ok(std::fs::write(&path, signed)?)
+    };
+    write(&account, 1)?;
+    let image = format!("file://{}", path.display());
+    let request = dormant(&host.id, "a", &image, 1);
+    lattice.control.scale_component(&request).await?;
+    lattice.events.named("component_scaled").await?;
+    write(&AccountKey::generate(), 2)?;
+    let error = ask(&lattice.client, "a").await.unwrap_err().to_string();
+    assert!(error.contains("does not trust"), "{error}");
+    write(&account, 3)?;
+    assert_eq!(ask(&lattice.client, "a").await?, 3);
+    host.stop().await
+}
+
+/// A call that waits when the component is stopped is answered first.
+#[tokio::test]
+async fn stopping_it_answers_those_that_wait() -> Result<()> {
+    let mut lattice = Lattice::start().await?;
+    let host = lattice.host().await?;
+    let image = guest(lattice.folder.path(), 0)?;
+    for round in 0..10 {
+        let request = dormant(&host.id, "a", &image, 4);
+        lattice.control.scale_component(&request).await?;
+        lattice.events.named("component_scaled").await?;
+        let client = lattice.client.clone();
+        let waiting = tokio::spawn(async move { call(&client, "a", "/ok").await });
+        // As soon as it has come, and not later than it may take.
+        inventory(&lattice, &host.id, |inventory| {
+            let known = inventory.components.first();
+            let stats = known.and_then(|known| known.stats.as_ref());
+            stats.is_some_and(|stats| stats.peak > 0 || stats.calls > 0)
+        })
+        .await?;
+        lattice
+            .control
+            .scale_component(&scale(&host.id, "a", &image, 0))
+            .await?;
+        assert_eq!(waiting.await??, 200, "round {round}");
+        while lattice.events.named("component_scaled").await?["max_instances"] != 0 {}
+    }
     host.stop().await
 }
 

@@ -4,6 +4,7 @@ pub mod client;
 pub mod deploy;
 mod list;
 pub mod manifest;
+mod rollout;
 mod status;
 pub mod wait;
 
@@ -48,6 +49,9 @@ pub enum App {
         /// The application.
         name: String,
     },
+    /// How a new version takes the old one's place: show it, hold it, let it go on, or go back.
+    #[command(subcommand)]
+    Rollout(rollout::Rollout),
     /// Stop an application. Its manifest stays.
     #[command(after_help = "Example:\n  trellis app undeploy shop")]
     Undeploy {
@@ -93,6 +97,7 @@ impl App {
             Self::Versions { name } => {
                 output.print(&Listing::new(client().await?.versions(&name).await?))?;
             }
+            Self::Rollout(rollout) => rollout.run(options).await?,
             Self::Undeploy { name } => {
                 client().await?.undeploy(&name).await?;
                 output.print(&Done::new(

@@ -1,6 +1,8 @@
 //! Messages of the application manager's API (`wasmcloud-v1.md`, Application manager). Manifests
 //! themselves are wadm's own; here they are JSON values.
 
+pub mod rollout;
+
 use serde::{Deserialize, Serialize};
 
 /// How a request ended. Each request knows some of these.

@@ -6,6 +6,7 @@ mod delete;
 mod deploy;
 mod put;
 mod read;
+mod rollout;
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +44,8 @@ const MAX_MESSAGE: usize = 32 * 1024;
 const MAX_LOGGED: usize = 2 * 1024;
 
 /// What can be asked.
-const VERBS: &str = "put, list, get, deploy, undeploy, delete (del), status, versions (history)";
+const VERBS: &str =
+    "put, list, get, deploy, undeploy, delete (del), status, versions (history), rollout";
 
 /// A request that is refused.
 #[derive(Debug, thiserror::Error)]
@@ -197,13 +199,15 @@ impl Api {
             ("versions" | "history", Some(name)) => encode(&self.versions(name).await?),
             ("status", Some(name)) => encode(&self.status(name).await?),
             ("deploy", Some(name)) => encode(&self.deploy(name, read_body(body)?).await?),
+            ("rollout", Some(name)) => encode(&self.rollout(name, read_body(body)?).await?),
             ("undeploy", Some(name)) => {
                 read_body::<serde_json::Map<String, serde_json::Value>>(body)?;
                 encode(&self.undeploy(name).await?)
             }
             ("del" | "delete", Some(name)) => encode(&self.delete(name, read_body(body)?).await?),
             (
-                "deploy" | "undeploy" | "del" | "delete" | "status" | "versions" | "history",
+                "deploy" | "undeploy" | "del" | "delete" | "status" | "versions" | "history"
+                | "rollout",
                 None,
             ) => Err(Refusal::Request(format!(
                 "{verb} needs an application's name: {base}{verb}.NAME"

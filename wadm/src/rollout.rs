@@ -11,6 +11,7 @@ mod all;
 mod begin;
 mod gate;
 mod release;
+mod report;
 mod step;
 mod view;
 
@@ -135,6 +136,9 @@ pub struct PartRollout {
     /// The hosts that may run the new one.
     #[serde(default)]
     pub updated: BTreeSet<HostId>,
+    /// How many hosts change, as was seen last.
+    #[serde(default)]
+    pub hosts: usize,
     /// The canary's step that it is in.
     #[serde(default)]
     pub step: usize,
@@ -192,7 +196,12 @@ impl Rollout {
                     1 => String::new(),
                     parts => format!(" ({} of {parts})", self.at.saturating_add(1)),
                 };
-                format!(": {}{of} on {} host(s)", part.id, part.updated.len())
+                format!(
+                    ": {}{of} on {} of {} host(s)",
+                    part.id,
+                    part.updated.len(),
+                    part.hosts
+                )
             }
             None => String::new(),
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use trellis_lattice::{
+    app::rollout::{RolloutAction, RolloutReply, RolloutRequest},
     app::{
         AppResult, AppStatus, AppSummary, DeleteReply, Deploy, DeployReply, ErrorReply, GetReply,
         PutReply, StatusReply, VersionInfo, VersionsReply,
@@ -137,6 +138,17 @@ impl AppClient {
         let reply: StatusReply = self.named("status", "status", name, &()).await?;
         accept(&format!("status of {name}"), reply.result, &reply.message)?;
         Ok(reply.status.unwrap_or_default())
+    }
+
+    /// How far an application's rollout is, after something was done about it.
+    ///
+    /// # Errors
+    /// Nothing of that name, nothing to do it to, or no answer.
+    pub async fn rollout(&self, name: &str, action: RolloutAction) -> anyhow::Result<RolloutReply> {
+        let request = RolloutRequest { action };
+        let reply: RolloutReply = self.named("rollout of", "rollout", name, &request).await?;
+        accept(&format!("rollout of {name}"), reply.result, &reply.message)?;
+        Ok(reply)
     }
 
     async fn named<T: DeserializeOwned>(

@@ -48,6 +48,8 @@ impl Api {
                     return Ok(Change::Keep(reply));
                 }
                 app.deployed_version = Some(version);
+                // A pause was the other version's.
+                app.rollout.paused = false;
                 Ok(Change::Store(app, reply))
             })
             .await??;

@@ -199,6 +199,7 @@ fn part_rollout(
         new: Release::of(part, workload),
         old,
         updated: BTreeSet::new(),
+        hosts: 0,
         step: 0,
         baseline: BTreeMap::new(),
     })

@@ -248,6 +248,9 @@ impl Rollout {
                 return;
             }
             part.updated.retain(|host| seen.hosts.contains_key(host));
+            let changing =
+                |(id, host): &(&HostId, &HostView)| part.updated.contains(*id) || !host.is_new;
+            part.hosts = seen.hosts.iter().filter(changing).count();
             // A host that was well meanwhile fell back: first that.
             let is_behind = seen
                 .hosts

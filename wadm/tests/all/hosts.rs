@@ -2,7 +2,7 @@
 //! events, but run nothing. (The real host is tested with the manager in the `tests` crate.)
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
@@ -24,6 +24,11 @@ pub struct Shared {
     pub asked: Vec<(String, Value)>,
     /// Why providers can't be started, while they can't.
     pub provider_error: Option<String>,
+    /// Images of components that no host takes.
+    pub refused: BTreeSet<String>,
+    /// Calls to each component between two inventories, and how many of ten fail of an image.
+    pub calls: u64,
+    pub failing: BTreeMap<String, u64>,
 }
 
 pub type Lattice = Arc<Mutex<Shared>>;
@@ -177,6 +182,13 @@ impl Server {
         Some(match (noun, verb) {
             ("component", "scale") => {
                 let id = body["component_id"].as_str()?.to_owned();
+                if shared.refused.contains(body["component_ref"].as_str()?) {
+                    let event = json!({
+                        "component_id": id, "host_id": self.id, "image_ref": body["component_ref"],
+                        "annotations": body["annotations"], "max_instances": body["count"], "error": "it is no component",
+                    });
+                    return Some((done(), Some(json_event("component_scale_failed", event))));
+                }
                 match body["count"].as_u64()? {
                     0 => running.components.remove(&id),
                     count => running.components.insert(id.clone(), json!({
@@ -253,7 +265,14 @@ impl Server {
     }
 
     fn inventory(&self) -> Value {
-        let running = self.running.lock().unwrap();
+        let shared = self.lattice.lock().unwrap();
+        let mut running = self.running.lock().unwrap();
+        for there in running.components.values_mut() {
+            let image = there["image_ref"].as_str().unwrap();
+            let failing = shared.failing.get(image).copied().unwrap_or_default();
+            let calls = there["stats"]["calls"].as_u64().unwrap_or_default() + shared.calls;
+            there["stats"] = json!({"calls": calls, "errors": calls / 10 * failing});
+        }
         json!({
             "host_id": self.id, "friendly_name": self.id, "labels": {},
             "components": running.components.values().collect::<Vec<_>>(),

@@ -11,6 +11,7 @@ mod manifest;
 mod mend;
 mod reconcile;
 mod rollout;
+mod rollout_live;
 mod scheduler;
 
 mod hosts;

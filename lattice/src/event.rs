@@ -278,6 +278,9 @@ pub struct ComponentScaled {
     /// Its signed public key, or its id when unsigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
+    /// Ours: it is unloaded and wakes at its next call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dormant: bool,
 }
 
 /// A component could not be scaled.

@@ -85,6 +85,8 @@ pub struct Workload {
     pub is_daemon: bool,
     /// How many instances.
     pub instances: u32,
+    /// Whether it sleeps until it is called.
+    pub dormant: bool,
     /// Where; never empty.
     pub spreads: Vec<Place>,
     /// Rules on where that hold for every spread.
@@ -244,6 +246,7 @@ impl Builder<'_, '_> {
                 configs,
                 is_daemon,
                 instances: properties.instances,
+                dormant: false,
                 spreads: places(&properties.spread),
                 rules: ours(component, |properties| match properties {
                     TraitProperties::Placement(placement) => Some(placement),

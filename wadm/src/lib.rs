@@ -5,6 +5,7 @@
 //! - [`api`]: requests about applications; [`store`]: what is kept in JetStream
 //! - [`desired`], [`observed`], [`plan`]: what ought to be, what is, and what to do. Pure
 //! - [`attempts`]: what was asked for and how it went. Pure
+//! - [`autoscale`]: as many instances as calls need. Pure
 //! - [`rollout`]: how another image takes an image's place. Pure
 //! - [`lease`]: which of several managers acts
 //! - [`reconcile`]: all that decides, as one pure core
@@ -12,6 +13,7 @@
 
 pub mod api;
 pub mod attempts;
+pub mod autoscale;
 pub mod command;
 pub mod desired;
 pub mod lease;

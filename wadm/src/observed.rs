@@ -224,6 +224,7 @@ impl Observed {
                     image: event.image_ref.clone(),
                     annotations: event.annotations.clone(),
                     instances: event.max_instances,
+                    dormant: event.dormant,
                     ..Component::default()
                 };
                 host.components

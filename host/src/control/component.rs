@@ -241,6 +241,7 @@ fn scaled(host: &Host, wanted: Wanted, signed: Signed) -> Event {
         image_ref: wanted.image_ref,
         max_instances: wanted.max_instances,
         public_key: signed.public_key,
+        dormant: wanted.dormant,
     })
 }
 

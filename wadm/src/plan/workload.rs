@@ -95,6 +95,8 @@ impl Planner<'_> {
             let allow_update = match there {
                 Some(there)
                     if there.instances == count
+                        // Where nobody counts calls nobody wakes at one.
+                        && (there.dormant == workload.dormant || there.stats.is_none())
                         && same_image(&there.image, &release.image)
                         && has(&there.annotations, &annotations) =>
                 {
@@ -113,7 +115,7 @@ impl Planner<'_> {
                 config: release.configs.clone(),
                 allow_update,
                 limits: None,
-                dormant: false,
+                dormant: workload.dormant,
             }));
         }
         let hosts = ups.len();

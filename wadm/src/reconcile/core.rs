@@ -19,6 +19,7 @@ use trellis_lattice::{HostId, app::AppStatus};
 use super::{Effect, Id, News, Question, Settings};
 use crate::{
     attempts::Attempts,
+    autoscale::Autoscaler,
     command::Subject,
     desired::App,
     observed::Observed,
@@ -47,6 +48,10 @@ pub struct Core {
     owned: Ledger<Owned>,
     /// How each application is; `None` when it is gone for good.
     statuses: Ledger<Option<AppStatus>>,
+    /// How many instances calls need.
+    autoscaler: Autoscaler,
+    /// When hosts are asked again how calls go.
+    calls_at: Instant,
     /// How new versions take the old ones' place.
     rolls: Rolls,
     /// Whether what happens is heard.
@@ -85,6 +90,8 @@ impl Core {
             commands: Commands::default(),
             owned: Ledger::default(),
             statuses: Ledger::default(),
+            autoscaler: Autoscaler::default(),
+            calls_at: now,
             rolls: Rolls::new(now),
             is_listening: false,
             hosts_are_known: false,
@@ -184,6 +191,7 @@ impl Core {
             self.owned.next(),
             self.statuses.next(),
             self.rolls.next(),
+            self.autoscaler.is_on().then_some(self.calls_at),
             self.is_surveyed
                 .then(|| self.attempts.next_after(self.planned))
                 .flatten(),

@@ -29,6 +29,8 @@ pub struct Shared {
     /// Calls to each component between two inventories, and how many of ten fail of an image.
     pub calls: u64,
     pub failing: BTreeMap<String, u64>,
+    /// The most calls at once to a component on a host, between two inventories. They wake it.
+    pub peak: u64,
 }
 
 pub type Lattice = Arc<Mutex<Shared>>;
@@ -193,11 +195,13 @@ impl Server {
                     0 => running.components.remove(&id),
                     count => running.components.insert(id.clone(), json!({
                         "id": id, "image_ref": body["component_ref"], "annotations": body["annotations"], "max_instances": count,
+                        "dormant": body["dormant"].as_bool().unwrap_or_default(),
                     })),
                 };
                 let event = json!({
                     "component_id": id, "host_id": self.id, "image_ref": body["component_ref"],
                     "annotations": body["annotations"], "max_instances": body["count"],
+                    "dormant": body["dormant"].as_bool().unwrap_or_default(),
                 });
                 (done(), Some(json_event("component_scaled", event)))
             }
@@ -271,7 +275,11 @@ impl Server {
             let image = there["image_ref"].as_str().unwrap();
             let failing = shared.failing.get(image).copied().unwrap_or_default();
             let calls = there["stats"]["calls"].as_u64().unwrap_or_default() + shared.calls;
-            there["stats"] = json!({"calls": calls, "errors": calls / 10 * failing});
+            there["stats"] =
+                json!({"calls": calls, "errors": calls / 10 * failing, "peak": shared.peak});
+            if shared.peak > 0 {
+                there["dormant"] = false.into();
+            }
         }
         json!({
             "host_id": self.id, "friendly_name": self.id, "labels": {},

@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod autoscale;
 mod manifest;
 mod mend;
 mod reconcile;

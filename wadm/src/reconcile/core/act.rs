@@ -24,6 +24,7 @@ impl Core {
             .map(|(name, _)| (name.to_owned(), Owned::default()))
             .collect();
         owned.extend(self.owned.noted().clone());
+        self.autoscale(now);
         self.begin_rollouts(now);
         let rolling = self.rolls.rolling(&self.desired);
         let plan = plan::plan(Input {

@@ -19,6 +19,9 @@ use crate::{
 /// How long at most everything waits for hosts to tell what they run.
 const SURVEY: Duration = Duration::from_secs(5);
 
+/// How often hosts are asked how calls go to components that are scaled by them.
+const CALLS_EVERY: Duration = Duration::from_secs(1);
+
 impl Core {
     /// Listening began.
     pub(super) fn begin(
@@ -67,6 +70,15 @@ impl Core {
             self.attempts.refused(&command, "no answer".into(), now);
             self.news();
         }
+        if self.autoscaler.is_on() && self.calls_at <= now {
+            self.calls_at = now + CALLS_EVERY;
+            for host in self.autoscaler.hosts(&self.observed) {
+                self.questions.ask(Question::Inventory(host.clone()));
+            }
+            if self.autoscale(now) {
+                self.news();
+            }
+        }
         if self.rolls.wake(now) {
             for host in self.rolls.watched() {
                 self.questions.ask(Question::Inventory(host));
@@ -83,6 +95,12 @@ impl Core {
             self.news();
         }
         self.survey(now);
+    }
+
+    /// Wants as many instances as calls need; whether that is another number than before.
+    pub(super) fn autoscale(&mut self, now: Instant) -> bool {
+        self.autoscaler
+            .apply(&mut self.desired, &self.observed, now)
     }
 
     /// Asks everything anew.

@@ -32,6 +32,8 @@ pub(super) struct Rolls {
     clock: (Instant, Moment),
     watched_at: Instant,
     to_note: Vec<(String, Option<Rollout>)>,
+    /// Whether there may be something to do.
+    has_news: bool,
 }
 
 impl Rolls {
@@ -43,6 +45,7 @@ impl Rolls {
             clock: (now, Moment::default()),
             watched_at: now,
             to_note: Vec::new(),
+            has_news: true,
         }
     }
 
@@ -70,6 +73,9 @@ impl Rolls {
         desired: &BTreeMap<String, App>,
         now: Instant,
     ) -> Option<Effect> {
+        if !self.has_news {
+            return None;
+        }
         let moment = self.moment(now);
         if self.to_note.is_empty() {
             self.to_note = self.rollouts.to_note(moment);
@@ -82,11 +88,14 @@ impl Rolls {
             self.going_back.insert(id, back.app.clone());
             return Some(Effect::GoBack(id, back));
         }
-        self.rollouts.happened().map(Effect::TellRollout)
+        let happened = self.rollouts.happened().map(Effect::TellRollout);
+        self.has_news = happened.is_some();
+        happened
     }
 
     /// Something was written or not; whether it was one of ours.
     pub(super) fn written(&mut self, id: Id, is_done: bool, now: Instant) -> bool {
+        self.has_news = true;
         let moment = self.moment(now);
         if let Some((app, rollout)) = self.noting.remove(&id) {
             match is_done {
@@ -106,6 +115,7 @@ impl Rolls {
     pub(super) fn wake(&mut self, now: Instant) -> bool {
         let is_due = self.next().is_some_and(|at| at <= now);
         if is_due {
+            self.has_news = true;
             self.watched_at = now;
         }
         is_due
@@ -122,9 +132,10 @@ impl Rolls {
             .rollouts
             .is_watching()
             .then(|| self.watched_at + WATCH_EVERY);
-        let due = self.rollouts.next().map(|moment| self.instant(moment));
+        let due = self.rollouts.next();
+        let due = due.and_then(|moment| self.instant(moment));
         // What is due and can't be gone on with must not keep us busy.
-        let due = due.map(|at| at.max(self.watched_at + WATCH_EVERY / 10));
+        let due = due.map(|at| at.max(self.watched_at + WATCH_EVERY));
         watch.into_iter().chain(due).min()
     }
 
@@ -133,9 +144,10 @@ impl Rolls {
         moment.after(now.saturating_duration_since(instant))
     }
 
-    fn instant(&self, then: Moment) -> Instant {
+    /// `None` for a time that is too far away.
+    fn instant(&self, then: Moment) -> Option<Instant> {
         let (instant, moment) = self.clock;
-        instant + then.since(moment)
+        instant.checked_add(then.since(moment))
     }
 }
 
@@ -154,6 +166,7 @@ impl Core {
         };
         let wish =
             |name: &str| -> Wish { stored.get(name).map(|app| app.rollout).unwrap_or_default() };
+        self.rolls.has_news = true;
         let moment = self.rolls.moment(now);
         self.rolls
             .rollouts

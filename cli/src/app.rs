@@ -50,7 +50,10 @@ pub enum App {
         name: String,
     },
     /// How a new version takes the old one's place: show it, hold it, let it go on, or go back.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  trellis app rollout status shop --watch"
+    )]
     Rollout(rollout::Rollout),
     /// Stop an application. Its manifest stays.
     #[command(after_help = "Example:\n  trellis app undeploy shop")]

@@ -107,6 +107,34 @@ impl Status {
     }
 }
 
+/// The version that is deployed; none where the manager doesn't tell.
+pub async fn deployed(apps: &AppClient, name: &str) -> Option<String> {
+    let reply = apps.rollout(name, RolloutAction::Status).await.ok()?;
+    reply.deployed
+}
+
+/// Whether a version that was deployed still is to be.
+///
+/// # Errors
+/// It went back to the version before, and why; or another one was deployed.
+pub async fn stays(apps: &AppClient, name: &str, version: &str) -> anyhow::Result<()> {
+    let Ok(reply) = apps.rollout(name, RolloutAction::Status).await else {
+        return Ok(());
+    };
+    if let Some(rollout) = &reply.rollout
+        && rollout.from.as_deref() == Some(version)
+        && rollout.phase.starts_with("roll")
+    {
+        anyhow::bail!("application {name}: {}", rollout.message);
+    }
+    match &reply.deployed {
+        Some(other) if other != version => {
+            anyhow::bail!("application {name}: version {other} was deployed meanwhile")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// How far a rollout is.
 #[derive(Serialize)]
 struct Report {

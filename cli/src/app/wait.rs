@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use trellis_lattice::app::{AppStatus, ScalerStatus, StatusType};
 
-use super::{client::AppClient, list::word};
+use super::{client::AppClient, list::word, rollout};
 use crate::exit::NoAnswer;
 
 /// How often the status is asked for.
@@ -17,7 +17,7 @@ const FAILED_FOR: Duration = Duration::from_secs(3);
 /// Waits until an application is deployed, telling `progress` of each change.
 ///
 /// # Errors
-/// It failed (with each part's reason), or is not there within the time.
+/// It failed (with each part's reason), went back to the version before, or is not there within the time.
 pub async fn until_deployed(
     apps: &AppClient,
     name: &str,
@@ -27,11 +27,22 @@ pub async fn until_deployed(
     let deadline = Instant::now() + within;
     let mut said = String::new();
     let mut failed_since = None;
+    let wanted = rollout::deployed(apps, name).await;
     loop {
         let Ok(status) = timeout_at(deadline, apps.status_of_known(name)).await else {
             return Err(late(name, within, &said));
         };
         let status = status?;
+        // That of another version says nothing, but that this one may have gone.
+        if let Some(wanted) = &wanted
+            && !status.version.is_empty()
+            && status.version != *wanted
+            && Instant::now() < deadline
+        {
+            rollout::stays(apps, name, wanted).await?;
+            sleep(INTERVAL).await;
+            continue;
+        }
         match status.status.ty {
             StatusType::Deployed => return Ok(()),
             StatusType::Failed => {

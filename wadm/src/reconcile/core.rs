@@ -8,6 +8,7 @@ mod look;
 mod questions;
 mod rolls;
 mod take;
+mod unsettled;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,6 +31,7 @@ use ledger::Ledger;
 use liveness::Liveness;
 use questions::Questions;
 use rolls::Rolls;
+use unsettled::Unsettled;
 
 /// The reconciler of one lattice, without its hands and ears.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Core {
     commands: Commands,
     /// What each application has in the lattice.
     owned: Ledger<Owned>,
+    /// What of it may still turn up.
+    unsettled: Unsettled,
     /// How each application is; `None` when it is gone for good.
     statuses: Ledger<Option<AppStatus>>,
     /// How many instances calls need.
@@ -89,6 +93,7 @@ impl Core {
             questions: Questions::default(),
             commands: Commands::default(),
             owned: Ledger::default(),
+            unsettled: Unsettled::default(),
             statuses: Ledger::default(),
             autoscaler: Autoscaler::default(),
             calls_at: now,
@@ -189,6 +194,7 @@ impl Core {
             self.liveness.next(),
             self.questions.next(),
             self.owned.next(),
+            self.unsettled.next(),
             self.statuses.next(),
             self.rolls.next(),
             self.autoscaler.is_on().then_some(self.calls_at),

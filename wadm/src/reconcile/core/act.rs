@@ -27,7 +27,7 @@ impl Core {
         self.autoscale(now);
         self.begin_rollouts(now);
         let rolling = self.rolls.rolling(&self.desired);
-        let plan = plan::plan(Input {
+        let mut plan = plan::plan(Input {
             desired: &self.desired,
             owned: &owned,
             observed: &self.observed,
@@ -36,6 +36,11 @@ impl Core {
         self.attempts.settle(&plan.steps);
         for subject in std::mem::take(&mut self.ended) {
             self.attempts.ended(&subject, now);
+        }
+        for (app, owned) in &mut plan.owned {
+            if let Some(noted) = self.owned.noted().get(app) {
+                self.unsettled.keep(noted, owned);
+            }
         }
         // Noted before done: whoever goes on after a crash finds what was put there.
         let noted = self.note_owned(&plan);
@@ -93,6 +98,7 @@ impl Core {
                 effects.push(effect);
             } else if let Some(command) = self.commands.send(id, now) {
                 self.attempts.sent(&command);
+                self.unsettled.sent(&command);
                 tracing::info!(%command, "commanding");
                 effects.push(Effect::Command(id, command));
             } else if let Some((app, status)) = self.statuses.send(id) {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::{Effect, Question},
+    super::{Effect, Failure, FailureKind, Question},
     Core,
 };
 use crate::{
@@ -33,6 +33,7 @@ impl Core {
     ) {
         self.is_listening = true;
         self.catalog = catalog;
+        self.unsettled.begin(owned.values(), now);
         self.owned.begin(owned);
         self.statuses.begin(BTreeMap::new());
         self.liveness.be_patient(patient_until);
@@ -67,7 +68,12 @@ impl Core {
             self.unanswered(question, now);
         }
         for command in self.commands.wake(now) {
-            self.attempts.refused(&command, "no answer".into(), now);
+            let failure = Failure {
+                kind: FailureKind::TimedOut,
+                message: "no answer".into(),
+            };
+            self.unsettled.done(&command, Err(&failure), now);
+            self.attempts.refused(&command, failure.message, now);
             self.news();
         }
         if self.autoscaler.is_on() && self.calls_at <= now {
@@ -83,6 +89,9 @@ impl Core {
             for host in self.rolls.watched() {
                 self.questions.ask(Question::Inventory(host));
             }
+            self.news();
+        }
+        if self.unsettled.wake(now) {
             self.news();
         }
         self.owned.wake(now);

@@ -223,6 +223,8 @@ impl Core {
         result: Result<(), Failure>,
         now: Instant,
     ) {
+        self.unsettled
+            .done(command, result.as_ref().map(|()| ()), now);
         match result {
             Ok(()) => {
                 self.done(command);

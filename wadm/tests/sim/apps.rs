@@ -1,0 +1,109 @@
+//! Applications that come, change and go.
+
+use trellis_wadm::manifest;
+
+use crate::world::World;
+
+/// The names of the applications.
+pub const NAMES: [&str; 3] = ["one", "two", RESIDENT];
+
+/// The one that must stay in the EU, whatever its version.
+pub const RESIDENT: &str = "resident";
+
+impl World {
+    /// An application of random parts. Its version is the time, so that each is another.
+    fn manifest(&mut self, name: &str) -> manifest::Manifest {
+        let instances = self.rng.within(1, 12);
+        let image = *self.rng.pick(&["a", "b", "bad"]);
+        let scaler = match self.rng.within(0, 3) {
+            0 => format!("{{type: spreadscaler, properties: {{instances: {instances}}}}}"),
+            1 => format!(
+                "{{type: spreadscaler, properties: {{instances: {instances}, spread: [{{name: x, requirements: {{zone: a}}, weight: 70}}, \
+                 {{name: y, requirements: {{zone: b}}, weight: 30}}]}}}}"
+            ),
+            _ => "{type: daemonscaler, properties: {instances: 2}}".to_owned(),
+        };
+        let placement = match name {
+            RESIDENT => "{type: placement, properties: {require: {region: eu}}}",
+            _ => "{type: placement, properties: {}}",
+        };
+        // Some are of the same value before and after, some not; one that another application uses too stays named so.
+        let value = self.rng.within(0, 3);
+        let target = match self.rng.chance(700) {
+            true => {
+                format!("{{name: store, config: [{{name: url, properties: {{url: 'u{value}'}}}}]}}")
+            }
+            false => "{name: store}".to_owned(),
+        };
+        let provider_scaler = match self.rng.chance(300) {
+            true => "daemonscaler",
+            false => "spreadscaler",
+        };
+        let provider = *self.rng.pick(&["redis", "nats"]);
+        let text = format!(
+            "
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{name: {name}}}
+spec:
+  components:
+    - name: cart
+      type: component
+      properties: {{image: 'file:///{image}.wasm', config: [{{name: own, properties: {{x: '{value}'}}}}]}}
+      traits:
+        - {scaler}
+        - {placement}
+        - type: link
+          properties: {{namespace: wasi, package: keyvalue, interfaces: [store], target: {target}}}
+    - name: store
+      type: capability
+      properties: {{image: 'builtin:{provider}'}}
+      traits:
+        - {{type: {provider_scaler}, properties: {{instances: 1}}}}
+        - {placement}
+"
+        );
+        let (manifest, _) =
+            manifest::parse(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        manifest
+    }
+
+    /// Someone does something with an application.
+    pub fn change_app(&mut self) {
+        let name = *self.rng.pick(&NAMES);
+        match self.rng.within(0, 10) {
+            0..=5 => {
+                let manifest = self.manifest(name);
+                let version = format!("v{}", self.now_ms());
+                let mut app = self.store.apps.remove(name).unwrap_or_default();
+                app.add(version.clone(), manifest);
+                app.deployed_version = Some(version);
+                self.store.apps.insert(name.to_owned(), app);
+                self.tell(|| format!("{name} is deployed"));
+            }
+            6 | 7 => {
+                if let Some(app) = self.store.apps.get_mut(name) {
+                    app.deployed_version = None;
+                }
+                self.tell(|| format!("{name} is undeployed"));
+            }
+            _ => {
+                self.store.apps.remove(name);
+                self.tell(|| format!("{name} is deleted"));
+            }
+        }
+        self.manifests_changed();
+    }
+
+    pub fn undeploy_all(&mut self) {
+        for name in NAMES {
+            if self.rng.chance(500) {
+                self.store.apps.remove(name);
+            } else if let Some(app) = self.store.apps.get_mut(name) {
+                app.deployed_version = None;
+            }
+        }
+        self.tell(|| "everything is undeployed".to_owned());
+        self.manifests_changed();
+    }
+}

@@ -243,9 +243,20 @@ impl Rollout {
             let Some(seen) = view.parts.get(&part.id).filter(|seen| seen.is_placed) else {
                 return;
             };
-            // With no host there is nothing to say yet.
+            // With no host there is nothing to say yet. But what else is new must not wait for that for ever.
             if seen.hosts.is_empty() && seen.instances > 0 {
-                return;
+                let waited = match self.phase {
+                    Phase::Progressing { since } => now.since(since),
+                    _ => Duration::ZERO,
+                };
+                if waited < seen.properties.deadline.0 && !is_back {
+                    return;
+                }
+                self.at = self.at.saturating_add(1);
+                if !is_back {
+                    self.phase = Phase::Progressing { since: now };
+                }
+                continue;
             }
             part.updated.retain(|host| seen.hosts.contains_key(host));
             let changing =

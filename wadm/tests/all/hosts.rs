@@ -3,7 +3,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use futures::StreamExt as _;
@@ -11,7 +15,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use trellis_lattice::{
     HostId, LatticeName, Link,
+    control::host::BEAT_EVERY,
     event::{CloudEvent, Event},
+    header::FENCE,
     subject::Subjects,
 };
 
@@ -24,6 +30,10 @@ pub struct Shared {
     pub asked: Vec<(String, Value)>,
     /// Why providers can't be started, while they can't.
     pub provider_error: Option<String>,
+    /// The leadership of every command that was carried out, and when, in order.
+    pub commanded: Vec<(u64, Instant)>,
+    /// How many requests were refused because of their leadership.
+    pub fenced: usize,
     /// Images of components that no host takes.
     pub refused: BTreeSet<String>,
     /// Calls to each component between two inventories, and how many of ten fail of an image.
@@ -45,11 +55,21 @@ pub struct Running {
 pub struct Host {
     pub running: Arc<Mutex<Running>>,
     task: JoinHandle<()>,
+    is_paused: Arc<AtomicBool>,
 }
 
 impl Host {
-    /// A host joins.
+    /// A host joins. It beats.
     pub async fn join(nats: &crate::nats::Nats, lattice: &Lattice, name: &str) -> Self {
+        Self::start(nats, lattice, name, true).await
+    }
+
+    /// A host as 1.x's joins: it does not beat.
+    pub async fn join_1_x(nats: &crate::nats::Nats, lattice: &Lattice, name: &str) -> Self {
+        Self::start(nats, lattice, name, false).await
+    }
+
+    async fn start(nats: &crate::nats::Nats, lattice: &Lattice, name: &str, beats: bool) -> Self {
         let client = nats.connect().await;
         let running = Arc::new(Mutex::new(Running::default()));
         let server = Server {
@@ -58,6 +78,7 @@ impl Host {
             client: client.clone(),
             lattice: lattice.clone(),
             running: running.clone(),
+            fence: AtomicU64::new(0),
         };
         let mut direct = client.subscribe("wasmbus.ctl.v1.default.>").await.unwrap();
         // Once the server knows the subscription.
@@ -68,8 +89,25 @@ impl Host {
                 json!({"friendly_name": name, "labels": {}}),
             ))
             .await;
+        let is_paused = Arc::new(AtomicBool::new(false));
+        let paused = is_paused.clone();
         let task = tokio::spawn(async move {
-            while let Some(message) = direct.next().await {
+            let mut beat = tokio::time::interval(BEAT_EVERY);
+            beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                let message = tokio::select! {
+                    message = direct.next() => message,
+                    _ = beat.tick(), if beats && !paused.load(Ordering::Relaxed) => {
+                        let subject = server.subjects.beat(&server.id);
+                        client.publish(subject, "".into()).await.unwrap();
+                        continue;
+                    }
+                };
+                let Some(message) = message else { return };
+                // What comes meanwhile waits, as in a process that is stopped.
+                while paused.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
                 let Some(answer) = server.answer(&message).await else {
                     continue;
                 };
@@ -81,7 +119,16 @@ impl Host {
                 }
             }
         });
-        Self { running, task }
+        Self {
+            running,
+            task,
+            is_paused,
+        }
+    }
+
+    /// Stops as if by a signal: its connection stays.
+    pub fn pause(&self) {
+        self.is_paused.store(true, Ordering::Relaxed);
     }
 
     /// Ends as if killed: without a word.
@@ -119,6 +166,8 @@ struct Server {
     client: async_nats::Client,
     lattice: Lattice,
     running: Arc<Mutex<Running>>,
+    /// The greatest leadership it has seen.
+    fence: AtomicU64,
 }
 
 impl Server {
@@ -130,6 +179,16 @@ impl Server {
         let body: Value = match message.payload.is_empty() {
             true => Value::Null,
             false => serde_json::from_slice(&message.payload).unwrap(),
+        };
+        let fence = message.headers.as_ref().and_then(|headers| {
+            let fence = headers.get(FENCE)?;
+            fence.as_str().parse().ok()
+        });
+        // Tests command too, and lead nothing.
+        let fence: u64 = fence.unwrap_or(u64::MAX);
+        let highest = match fence {
+            u64::MAX => 0,
+            fence => self.fence.fetch_max(fence, Ordering::Relaxed),
         };
         // Of a request that any host may answer, the first in the order of names does.
         let mine = suffix.ends_with(&format!(".{}", self.id));
@@ -161,11 +220,15 @@ impl Server {
                 return None;
             }
             if is_write {
-                self.lattice
-                    .lock()
-                    .unwrap()
-                    .asked
-                    .push((suffix.clone(), body.clone()));
+                let mut shared = self.lattice.lock().unwrap();
+                if fence < highest {
+                    shared.fenced += 1;
+                    return Some(refused(&format!(
+                        "fenced: another one leads (leadership {highest}; the request is of {fence})"
+                    )));
+                }
+                shared.commanded.push((fence, Instant::now()));
+                shared.asked.push((suffix.clone(), body.clone()));
             }
             let (answer, event) = self.carry_out(&suffix, &body)?;
             if let Some(event) = event {

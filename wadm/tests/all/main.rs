@@ -8,6 +8,7 @@
 
 mod api;
 mod autoscale;
+mod failover;
 mod manifest;
 mod mend;
 mod reconcile;

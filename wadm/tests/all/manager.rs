@@ -15,20 +15,25 @@ pub struct Manager {
 
 impl Manager {
     pub async fn start(nats: NatsSettings) -> Self {
+        let settings = Settings {
+            ping_every: Duration::from_millis(200),
+            host_grace: Duration::from_secs(1),
+            reconnect_grace: Duration::from_secs(5),
+            lease: Duration::from_millis(1500),
+            retry: Timing {
+                first_wait: Duration::from_millis(200),
+                longest_wait: Duration::from_secs(1),
+                ..Timing::default()
+            },
+            ..Settings::default()
+        };
+        Self::start_with(nats, settings).await
+    }
+
+    async fn start_with(nats: NatsSettings, settings: Settings) -> Self {
         let config = WadmConfig {
             nats,
-            settings: Settings {
-                ping_every: Duration::from_millis(200),
-                host_grace: Duration::from_secs(1),
-                reconnect_grace: Duration::from_secs(5),
-                lease: Duration::from_millis(1500),
-                retry: Timing {
-                    first_wait: Duration::from_millis(200),
-                    longest_wait: Duration::from_secs(1),
-                    ..Timing::default()
-                },
-                ..Settings::default()
-            },
+            settings,
             ..WadmConfig::default()
         };
         let (ready, is_ready) = oneshot::channel();
@@ -40,6 +45,11 @@ impl Manager {
         Self { task, shutdown }
     }
 
+    /// One with the settings that users have.
+    pub async fn start_as_shipped(nats: NatsSettings) -> Self {
+        Self::start_with(nats, Settings::default()).await
+    }
+
     /// Ends it in the middle of what it does.
     pub async fn crash(self) {
         self.task.abort();
@@ -49,6 +59,52 @@ impl Manager {
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
+    }
+}
+
+/// A manager that can be stopped and go on, as a process by signals: it has a thread of its own.
+pub struct Freezable {
+    runtime: tokio::runtime::Handle,
+    stop: CancellationToken,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Freezable {
+    pub async fn start(nats: NatsSettings) -> Self {
+        let (ready, is_ready) = oneshot::channel();
+        let stop = CancellationToken::new();
+        let until = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async move {
+                let manager = Manager::start_as_shipped(nats).await;
+                ready.send(tokio::runtime::Handle::current()).unwrap();
+                until.cancelled().await;
+                manager.stop().await;
+            });
+        });
+        Self {
+            runtime: is_ready.await.unwrap(),
+            stop,
+            thread,
+        }
+    }
+
+    /// Nothing of it runs until the sender is used or dropped.
+    pub fn freeze(&self) -> std::sync::mpsc::Sender<()> {
+        let (thaw, thawed) = std::sync::mpsc::channel();
+        self.runtime.spawn(async move {
+            let _ = thawed.recv();
+        });
+        thaw
+    }
+
+    pub fn stop(self) {
+        self.stop.cancel();
+        self.thread.join().unwrap();
     }
 }
 

@@ -7,6 +7,7 @@ use trellis_wadm::{
     desired::App,
     observed::Observed,
     plan::{self, Input, State},
+    rollout::Phase,
     store::Owned,
 };
 
@@ -135,6 +136,25 @@ impl World {
                 self.store.rollouts
             );
             self.pass(100);
+            if took % 10_000 == 0 {
+                self.retry_rollouts();
+            }
+        }
+    }
+
+    /// Someone has rollouts tried again that failed while there were faults: by themselves they stay half-way.
+    fn retry_rollouts(&mut self) {
+        let mut has_any = false;
+        for (name, rollout) in &self.store.rollouts {
+            if matches!(rollout.phase, Phase::Failed { .. })
+                && let Some(app) = self.store.apps.get_mut(name)
+            {
+                app.rollout.retries = rollout.retries + 1;
+                has_any = true;
+            }
+        }
+        if has_any {
+            self.manifests_changed();
         }
     }
 

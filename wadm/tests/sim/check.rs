@@ -136,7 +136,7 @@ impl World {
                 self.store.rollouts
             );
             self.pass(100);
-            if took % 10_000 == 0 {
+            if took.is_multiple_of(10_000) {
                 self.retry_rollouts();
             }
         }

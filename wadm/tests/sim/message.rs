@@ -93,7 +93,7 @@ impl World {
         };
         self.at_host(&host.clone(), move |world| {
             let reply = act(world, &host);
-            world.from_host(&host, move |world| answer(world, reply));
+            world.leave_host(&host, move |world| answer(world, reply));
         });
     }
 
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// A message leaves a host, and arrives unless it is lost.
-    fn from_host(&mut self, id: &HostId, arrives: impl FnOnce(&mut World) + 'static) {
+    fn leave_host(&mut self, id: &HostId, arrives: impl FnOnce(&mut World) + 'static) {
         if self.is_lost() {
             return;
         }

@@ -223,8 +223,7 @@ impl Core {
         result: Result<(), Failure>,
         now: Instant,
     ) {
-        self.unsettled
-            .done(command, result.as_ref().map(|()| ()), now);
+        self.unsettled.done(command, result.as_ref().copied(), now);
         match result {
             Ok(()) => {
                 self.done(command);

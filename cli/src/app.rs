@@ -2,13 +2,15 @@
 
 pub mod client;
 pub mod deploy;
+mod events;
+mod explain;
+mod history;
 mod list;
 pub mod manifest;
 mod rollout;
 mod status;
+mod validate;
 pub mod wait;
-
-use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
@@ -28,12 +30,15 @@ pub enum App {
     /// List the applications.
     #[command(after_help = "Example:\n  trellis app list")]
     List,
-    /// Show how far an application, and each part of it, is.
-    #[command(after_help = "Example:\n  trellis app status shop")]
-    Status {
-        /// Its name.
-        name: String,
-    },
+    /// Show how far an application is: each part of it, host by host, and why it is not as declared.
+    #[command(after_help = "Example:\n  trellis app status shop --watch")]
+    Status(status::Status),
+    /// Explain each instance's place, and what stands in the way of what is missing.
+    #[command(after_help = "Example:\n  trellis app explain shop --component cart")]
+    Explain(explain::Explain),
+    /// Follow what is done for applications and what happens to them.
+    #[command(after_help = "Example:\n  trellis app events shop")]
+    Events(events::Events),
     /// Show the manifest that the lattice has, as JSON.
     #[command(after_help = "Example:\n  trellis app get shop --version v2")]
     Get {
@@ -70,12 +75,21 @@ pub enum App {
         #[arg(long)]
         version: Option<String>,
     },
-    /// Check a manifest's file. Needs no lattice.
-    #[command(after_help = "Example:\n  trellis app validate app.yaml")]
-    Validate {
-        /// The file; - for standard input.
-        file: PathBuf,
+    /// List the versions of an application's manifest, and what was done with them when.
+    #[command(after_help = "Example:\n  trellis app history shop")]
+    History {
+        /// The application.
+        name: String,
     },
+    /// Deploy the version that was deployed before the present one, or any older one, and wait until it runs.
+    #[command(after_help = "Example:\n  trellis app rollback shop --to v1")]
+    Rollback(history::Rollback),
+    /// Check manifests' files: every mistake with its line, column and field. Needs no lattice.
+    #[command(after_help = "Example:\n  trellis app validate app.yaml")]
+    Validate(validate::Validate),
+    /// Print the JSON schema of manifests, for editors and other tools. Needs no lattice.
+    #[command(after_help = "Example:\n  trellis app schema > trellis.schema.json")]
+    Schema,
 }
 
 impl App {
@@ -89,10 +103,9 @@ impl App {
         match self {
             Self::Deploy(deploy) => deploy.run(options).await?,
             Self::List => output.print(&Listing::new(client().await?.list().await?))?,
-            Self::Status { name } => {
-                let status = client().await?.status(&name).await?;
-                output.print(&status::AppReport { name, status })?;
-            }
+            Self::Status(status) => status.run(options).await?,
+            Self::Explain(explain) => explain.run(options).await?,
+            Self::Events(events) => events.run(options).await?,
             Self::Get { name, version } => {
                 let manifest = client().await?.get(&name, version.as_deref()).await?;
                 output.print(&manifest::Stored(manifest))?;
@@ -119,16 +132,14 @@ impl App {
                     json!({ "name": name, "version": version }),
                 ))?;
             }
-            Self::Validate { file } => {
-                let manifest = manifest::Local::read(&file)?;
-                manifest.warn();
-                let message = format!(
-                    "{}: application {} is valid",
-                    file.display(),
-                    manifest.name()
-                );
-                let about = json!({ "name": manifest.name(), "warnings": manifest.warnings });
-                output.print(&Done::new(message, about))?;
+            Self::History { name } => {
+                let history = client().await?.history(&name).await?;
+                output.print(&history::History::new(name, history))?;
+            }
+            Self::Rollback(rollback) => rollback.run(options).await?,
+            Self::Validate(validate) => validate.run(options)?,
+            Self::Schema => {
+                output.print(&manifest::Stored(trellis_wadm::manifest::schema()))?;
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::{fmt, time::Instant};
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
-use trellis_lattice::ComponentId;
+use trellis_lattice::{ComponentId, client::ControlError};
 use trellis_rpc::{
     CallContext, CallError, Operation, Outgoing,
     codec::Limits,
@@ -19,7 +19,7 @@ use trellis_rpc::{
 };
 
 use crate::{
-    exit::Usage,
+    exit::{NotFound, Usage},
     session::{Options, Session},
 };
 
@@ -63,7 +63,17 @@ impl Call {
     /// an error.
     pub async fn run(self, options: &Options) -> anyhow::Result<()> {
         let session = options.connect().await?;
-        let exports = session.control.describe_component(&self.component).await?;
+        let exports = match session.control.describe_component(&self.component).await {
+            Err(ControlError::NoResponder { .. }) => {
+                return Err(NotFound(format!(
+                    "no host of lattice {:?} runs component {}: `trellis get inventory` shows the ids of what runs",
+                    session.lattice(),
+                    self.component
+                ))
+                .into());
+            }
+            exports => exports?,
+        };
         let Some(wanted) = &self.function else {
             return Ok(session.output.print(&select::Functions::of(exports))?);
         };

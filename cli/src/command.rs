@@ -21,6 +21,13 @@ pub struct Cli {
     options: Options,
 }
 
+impl Cli {
+    /// How results and errors are printed.
+    pub fn format(&self) -> output::Format {
+        self.options.output
+    }
+}
+
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Start a lattice on this machine, deploy applications, and end it all with Ctrl-C.

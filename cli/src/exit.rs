@@ -7,6 +7,9 @@
 //! | 2 | the arguments don't make sense |
 //! | 3 | there is nothing of that name |
 //! | 4 | no answer: no NATS, nobody in the lattice, or not in time |
+//!
+//! With `--output json` the error is the last line of standard error: `{"error": {"code": 3, "message": "…"}}`, with
+//! `mistakes` (its `file`, and as `findings` each one's `line`, `column`, `field` and `message`) where a manifest has some.
 
 use std::{error::Error as StdError, fmt::Write as _, process::ExitCode};
 
@@ -17,7 +20,7 @@ use trellis_provider::RunError;
 use trellis_rpc::CallError;
 use trellis_wadm::WadmError;
 
-use crate::session::ANY_HOST;
+use crate::{app::manifest::Mistakes, output::Format, session::ANY_HOST};
 
 /// The table above, for `--help`.
 pub const CODES: &str = "\
@@ -26,7 +29,8 @@ Exit codes:
   1  refused, or failed
   2  the arguments don't make sense
   3  there is nothing of that name
-  4  no answer: no NATS, nobody in the lattice, or not in time";
+  4  no answer: no NATS, nobody in the lattice, or not in time
+With --output json the last line of standard error is {\"error\": {\"code\": CODE, \"message\": TEXT}}.";
 
 /// There is nothing of that name.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +48,38 @@ pub struct Usage(pub String);
 pub struct NoAnswer(pub String);
 
 /// Tells the error on standard error and returns its code.
-pub fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", message(error));
-    ExitCode::from(code(error))
+pub fn report(error: &anyhow::Error, format: Format) -> ExitCode {
+    let code = code(error);
+    match format {
+        Format::Text => eprintln!("error: {}", message(error)),
+        Format::Json => eprintln!("{}", as_json(error, code)),
+    }
+    ExitCode::from(code)
+}
+
+/// Tells what the arguments' parser says: help, the version, or what is wrong with them.
+pub fn parsed(error: &clap::Error, format: Format) -> ExitCode {
+    if format == Format::Json && error.use_stderr() {
+        let usage = Usage(error.render().to_string().trim_end().to_owned());
+        return report(&usage.into(), format);
+    }
+    // As the parser itself does; a reader that has gone is no error.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn as_json(error: &anyhow::Error, code: u8) -> serde_json::Value {
+    let mut fields = serde_json::json!({ "code": code, "message": message(error) });
+    if let Some(mistakes) = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Mistakes>())
+    {
+        fields["mistakes"] = serde_json::json!({
+            "file": mistakes.file,
+            "findings": mistakes.findings,
+        });
+    }
+    serde_json::json!({ "error": fields })
 }
 
 /// The error with its causes. Many an error repeats its cause in its own words: said once is enough.
@@ -139,6 +172,15 @@ mod tests {
         };
         assert_eq!(code(&timed_out.into()), 4);
         assert_eq!(code(&anyhow::anyhow!("other")), 1);
+    }
+
+    #[test]
+    fn programs_get_the_error_as_json() {
+        let error = anyhow::Error::new(NotFound("no x".into())).context("while looking");
+        assert_eq!(
+            as_json(&error, code(&error)),
+            serde_json::json!({"error": {"code": 3, "message": "while looking: no x"}})
+        );
     }
 
     #[test]

@@ -24,6 +24,26 @@ pub trait Report: Serialize + fmt::Display {}
 impl<T: Serialize + fmt::Display> Report for T {}
 
 impl Format {
+    /// The format that is asked for, as far as can be seen where the arguments as a whole make no sense.
+    pub fn asked_for() -> Self {
+        let arguments: Vec<_> = std::env::args_os().collect();
+        let by_argument = arguments
+            .iter()
+            .enumerate()
+            .rev()
+            .find_map(
+                |(index, argument)| match argument.to_str()?.strip_prefix("--output")? {
+                    "" => arguments.get(index + 1)?.to_str(),
+                    value => value.strip_prefix('='),
+                },
+            );
+        let by_environment = std::env::var("TRELLIS_OUTPUT").ok();
+        match by_argument.or(by_environment.as_deref()) {
+            Some("json") => Self::Json,
+            _ => Self::Text,
+        }
+    }
+
     /// Prints a result on standard output.
     ///
     /// # Errors

@@ -125,6 +125,7 @@ impl Providers {
                 name: None,
                 revision: 0,
                 annotations: request.annotations.clone().unwrap_or_default(),
+                not_ready: Some("it is being started".into()),
             },
             stop: CancellationToken::new(),
             done: CancellationToken::new(),
@@ -157,6 +158,13 @@ impl Providers {
             .collect();
         for done in ending {
             done.cancelled().await;
+        }
+    }
+
+    /// Notes why a provider does not work yet, or that it does.
+    fn set_not_ready(&self, id: &ComponentId, why: Option<String>) {
+        if let Some(mut entry) = self.entries.get_mut(id) {
+            entry.description.not_ready = why;
         }
     }
 

@@ -1,9 +1,17 @@
 //! Messages of the application manager's API (`wasmcloud-v1.md`, Application manager). Manifests
 //! themselves are wadm's own; here they are JSON values.
 
+mod event;
+mod explain;
 pub mod rollout;
 
 use serde::{Deserialize, Serialize};
+
+pub use event::AppEvent;
+pub use explain::{
+    AttemptReport, ConfigReport, ExplainReply, Explanation, HostReport, LinkReport, LostHost,
+    MissingReport, OtherHosts, WorkloadReport,
+};
 
 /// How a request ended. Each request knows some of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +95,14 @@ pub struct ListReply {
     pub models: Vec<AppSummary>,
 }
 
+/// What to explain; no component: the whole application.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explain {
+    /// A component's or provider's id, or its name in the manifest.
+    #[serde(default)]
+    pub component: Option<String>,
+}
+
 /// Which version to deploy; none: the newest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deploy {
@@ -153,6 +169,66 @@ pub struct VersionInfo {
     pub version: String,
     /// Whether it is the deployed one.
     pub deployed: bool,
+}
+
+/// Answer to history, which is ours: versions, and what became of them when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryReply {
+    /// Found or not.
+    pub result: AppResult,
+    /// For a person.
+    pub message: String,
+    /// The versions, oldest first.
+    #[serde(default)]
+    pub versions: Vec<HistoryVersion>,
+    /// What happened, oldest first.
+    #[serde(default)]
+    pub happened: Vec<Happened>,
+}
+
+/// A version of a manifest, with its times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryVersion {
+    /// Its id.
+    pub version: String,
+    /// Whether it is the deployed one.
+    pub deployed: bool,
+    /// The manifest's description.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// When it was put (RFC 3339), where that is known.
+    #[serde(default)]
+    pub put: Option<String>,
+    /// When it was last deployed (RFC 3339), where that is known.
+    #[serde(default)]
+    pub last_deployed: Option<String>,
+}
+
+/// Something that was done to an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happened {
+    /// When (RFC 3339).
+    pub at: String,
+    /// What.
+    pub what: Deed,
+    /// The version it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Why, where nobody asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What can be done to an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deed {
+    /// A version was put.
+    Put,
+    /// A version was deployed.
+    Deployed,
+    /// It was undeployed.
+    Undeployed,
 }
 
 /// Answer to status.

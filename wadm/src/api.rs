@@ -4,6 +4,7 @@
 
 mod delete;
 mod deploy;
+mod history;
 mod put;
 mod read;
 mod rollout;
@@ -31,6 +32,10 @@ use crate::{
 /// 1.x's queue group: in a lattice with both, either answers.
 const QUEUE_GROUP: &str = "wadm_server";
 
+/// What only the manager that leads can answer, from what it knows: it subscribes to that itself, and here it is passed
+/// over. Nobody leads for a moment now and then; who asks then gets no answer, and asks again.
+pub(crate) const EXPLAIN: &str = "explain";
+
 /// How many requests are answered at once; more wait.
 const MAX_IN_FLIGHT: usize = 32;
 
@@ -45,7 +50,7 @@ const MAX_LOGGED: usize = 2 * 1024;
 
 /// What can be asked.
 const VERBS: &str =
-    "put, list, get, deploy, undeploy, delete (del), status, versions (history), rollout";
+    "put, list, get, deploy, undeploy, delete (del), status, versions, history, rollout, explain";
 
 /// A request that is refused.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +110,9 @@ impl Api {
                 message = requests.next() => message,
             };
             let Some(message) = message else { break };
+            if self.is_for_the_leader(&message.subject) {
+                continue;
+            }
             while let Some(ended) = running.try_join_next() {
                 log_panic(ended);
             }
@@ -120,6 +128,13 @@ impl Api {
         while let Some(ended) = running.join_next().await {
             log_panic(ended);
         }
+    }
+
+    fn is_for_the_leader(&self, subject: &str) -> bool {
+        let base = self.subjects.app_named(EXPLAIN, "");
+        subject
+            .strip_prefix(base.as_str())
+            .is_some_and(manifest::is_app_name)
     }
 
     async fn answer_message(&self, client: &Client, message: &Message) {
@@ -196,7 +211,8 @@ impl Api {
             ("list", None) => encode(&self.list().await?),
             ("get", None) => encode(&self.list_reply().await?),
             ("get", Some(name)) => encode(&self.get(name, read_body(body)?).await?),
-            ("versions" | "history", Some(name)) => encode(&self.versions(name).await?),
+            ("versions", Some(name)) => encode(&self.versions(name).await?),
+            ("history", Some(name)) => encode(&self.history(name).await?),
             ("status", Some(name)) => encode(&self.status(name).await?),
             ("deploy", Some(name)) => encode(&self.deploy(name, read_body(body)?).await?),
             ("rollout", Some(name)) => encode(&self.rollout(name, read_body(body)?).await?),
@@ -207,7 +223,7 @@ impl Api {
             ("del" | "delete", Some(name)) => encode(&self.delete(name, read_body(body)?).await?),
             (
                 "deploy" | "undeploy" | "del" | "delete" | "status" | "versions" | "history"
-                | "rollout",
+                | "rollout" | EXPLAIN,
                 None,
             ) => Err(Refusal::Request(format!(
                 "{verb} needs an application's name: {base}{verb}.NAME"
@@ -223,7 +239,7 @@ impl Api {
 }
 
 /// A body that may be left out.
-fn read_body<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, DecodeError> {
+pub(crate) fn read_body<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, DecodeError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
@@ -236,7 +252,7 @@ fn encode(answer: &impl Serialize) -> Result<Bytes, Refusal> {
         .map_err(|error| Refusal::Request(format!("the answer can't be written: {error}")))
 }
 
-fn refuse(message: String) -> Bytes {
+pub(crate) fn refuse(message: String) -> Bytes {
     let reply = ErrorReply {
         result: AppResult::Error,
         message: shorten(message, MAX_MESSAGE),

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use trellis_lattice::app::AttemptReport;
+
 use crate::{
     command::{Command, Subject},
     plan::Step,
@@ -192,6 +194,21 @@ impl Attempts {
     /// Whether anything was asked for about this.
     pub fn is_about(&self, subject: &Subject) -> bool {
         self.by_subject.contains_key(subject)
+    }
+
+    /// What is being done about this, and how it went so far; none when nothing is.
+    pub fn report(&self, subject: &Subject, now: Instant) -> Option<AttemptReport> {
+        let attempt = self.by_subject.get(subject)?;
+        let retry_in = match attempt.phase {
+            Phase::Waiting { until } => Some(until.saturating_duration_since(now)),
+            _ => None,
+        };
+        Some(AttemptReport {
+            command: attempt.command.to_string(),
+            failures: attempt.failures,
+            error: attempt.error.clone(),
+            retry_in_ms: retry_in.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        })
     }
 
     /// When something is next due after the last plan, which saw what was due then.

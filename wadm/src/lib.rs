@@ -6,6 +6,7 @@
 //! - [`desired`], [`observed`], [`plan`]: what ought to be, what is, and what to do. Pure
 //! - [`attempts`]: what was asked for and how it went. Pure
 //! - [`autoscale`]: as many instances as calls need. Pure
+//! - [`status`], [`explain`]: how an application is, in short and in detail. Pure
 //! - [`rollout`]: how another image takes an image's place. Pure
 //! - [`lease`]: which of several managers acts
 //! - [`reconcile`]: all that decides, as one pure core
@@ -16,6 +17,7 @@ pub mod attempts;
 pub mod autoscale;
 pub mod command;
 pub mod desired;
+pub mod explain;
 pub mod lease;
 pub mod manifest;
 pub mod names;

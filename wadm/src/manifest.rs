@@ -9,6 +9,7 @@ mod image;
 mod ours;
 mod problem;
 mod read;
+mod schema;
 mod suggest;
 mod tree;
 mod types;
@@ -21,6 +22,7 @@ pub use ours::{
     Strategy, TopologySpread,
 };
 pub use problem::{ManifestErrors, Path, Position, Problem, Step, Warning};
+pub use schema::schema;
 pub use tree::MAX_MANIFEST_BYTES;
 pub use types::{
     Component, ConfigDefinition, ConfigProperty, Kind, LinkProperties, Manifest, Metadata, Policy,
@@ -62,6 +64,14 @@ pub fn parse(text: &str) -> Result<(Manifest, Vec<Warning>), ManifestErrors> {
         Some(manifest) if errors.is_empty() => Ok((manifest, warnings)),
         _ => Err(ManifestErrors(errors)),
     }
+}
+
+/// A manifest's text, YAML or JSON, as JSON: all that stands there, also what isn't known.
+///
+/// # Errors
+/// It is neither, or more than a manifest may be.
+pub fn to_json(text: &str) -> Result<serde_json::Value, ManifestErrors> {
+    Ok(tree::read(text)?.to_json())
 }
 
 impl Manifest {

@@ -12,6 +12,8 @@ use trellis_lattice::{
     event::Event,
 };
 
+use crate::names;
+
 /// What is known of the lattice.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
@@ -62,6 +64,8 @@ pub struct Provider {
     pub annotations: Annotations,
     /// Why it is unhealthy, if it is.
     pub unhealthy: Option<String>,
+    /// Why it does not work yet, where the host says: it is being started.
+    pub not_ready: Option<String>,
 }
 
 /// What an event asks to be read anew.
@@ -140,6 +144,23 @@ impl Host {
 }
 
 impl Observed {
+    /// Whether what was started for a part of an application runs anywhere, and works as far as is known.
+    pub fn runs(&self, id: &str, part: &str) -> bool {
+        let is_of = |annotations: &Annotations| {
+            annotations.get(names::SCALER).map(String::as_str) == Some(part)
+        };
+        self.hosts.values().any(|host| {
+            let component = host.components.get(id);
+            let provider = host.providers.get(id);
+            component.is_some_and(|component| is_of(&component.annotations))
+                || provider.is_some_and(|provider| {
+                    is_of(&provider.annotations)
+                        && provider.unhealthy.is_none()
+                        && provider.not_ready.is_none()
+                })
+        })
+    }
+
     /// A host is gone.
     pub fn lose(&mut self, host: &HostId) -> bool {
         self.start_errors.retain(|(there, _), _| there != host);
@@ -180,6 +201,7 @@ impl Observed {
                     unhealthy: before
                         .remove(&provider.id)
                         .and_then(|provider| provider.unhealthy),
+                    not_ready: provider.not_ready.clone(),
                 };
                 (provider.id.clone(), known)
             })
@@ -235,6 +257,7 @@ impl Observed {
                     image: event.image_ref.clone(),
                     annotations: event.annotations.clone(),
                     unhealthy: None,
+                    not_ready: None,
                 };
                 host.providers.insert(event.provider_id.clone(), provider);
             }),

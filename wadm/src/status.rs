@@ -4,18 +4,20 @@ use trellis_lattice::app::{AppStatus, ScalerStatus, StatusInfo, StatusType};
 
 use crate::{
     attempts::Attempts,
-    plan::{AppState, State, Step},
+    plan::{AppState, PartState, State, Step},
 };
 
 /// How many leftovers a message names.
 const MAX_NAMED: usize = 8;
 
-/// An application's status, made from its part of a plan and from how its commands went. `version` is the deployed one.
+/// An application's status, made from its part of a plan and from how its commands went. `version` is the deployed one;
+/// `runs` tells whether a part runs somewhere, though perhaps not wherever it ought to.
 pub fn status(
     version: Option<&str>,
     state: &AppState,
     steps: &[&Step],
     attempts: &Attempts,
+    runs: &dyn Fn(&PartState) -> bool,
 ) -> AppStatus {
     let error = |part: Option<&str>| {
         steps
@@ -35,6 +37,10 @@ pub fn status(
             kind: part.kind.as_str().to_owned(),
             name: part.name.clone(),
             status: match (&part.state, error(Some(&part.id)).or(whole_error.clone())) {
+                // One host that refuses doesn't make it fail while others have it.
+                (State::Reconciling(_), Some(error)) if runs(part) => {
+                    info(StatusType::Unhealthy, error)
+                }
                 (State::Reconciling(_), Some(error)) => info(StatusType::Failed, error),
                 (State::Reconciling(why), None) => info(StatusType::Reconciling, why.clone()),
                 (State::Failed(why), _) => info(StatusType::Failed, why.clone()),

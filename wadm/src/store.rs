@@ -3,6 +3,7 @@
 mod apps;
 mod bucket;
 mod catalog;
+mod history;
 mod notes;
 
 use std::time::Duration;

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use trellis_lattice::{
     app::rollout::{RolloutAction, RolloutReply, RolloutRequest},
     app::{
-        AppResult, AppStatus, AppSummary, DeleteReply, Deploy, DeployReply, ErrorReply, GetReply,
-        PutReply, StatusReply, VersionInfo, VersionsReply,
+        AppResult, AppStatus, AppSummary, DeleteReply, Deploy, DeployReply, ErrorReply, Explain,
+        ExplainReply, Explanation, GetReply, HistoryReply, PutReply, StatusReply, VersionInfo,
+        VersionsReply,
     },
     from_json,
     subject::Subjects,
@@ -120,6 +121,16 @@ impl AppClient {
         Ok(reply.versions)
     }
 
+    /// The versions of a manifest, and what was done with them when.
+    ///
+    /// # Errors
+    /// Nothing of that name, or no answer.
+    pub async fn history(&self, name: &str) -> anyhow::Result<HistoryReply> {
+        let reply: HistoryReply = self.named("history", "history", name, &()).await?;
+        accept(&format!("history of {name}"), reply.result, &reply.message)?;
+        Ok(reply)
+    }
+
     /// How far an application is.
     ///
     /// # Errors
@@ -149,6 +160,23 @@ impl AppClient {
         let reply: RolloutReply = self.named("rollout of", "rollout", name, &request).await?;
         accept(&format!("rollout of {name}"), reply.result, &reply.message)?;
         Ok(reply)
+    }
+
+    /// How an application is in detail, and why; of one component only, where it is named.
+    ///
+    /// # Errors
+    /// Nothing of that name, no manager of ours leads, or no answer.
+    pub async fn explain(
+        &self,
+        name: &str,
+        component: Option<String>,
+    ) -> anyhow::Result<Explanation> {
+        let request = Explain { component };
+        let reply: ExplainReply = self.named("explain", "explain", name, &request).await?;
+        accept(&format!("explain {name}"), reply.result, &reply.message)?;
+        reply
+            .explanation
+            .ok_or_else(|| NotFound(reply.message).into())
     }
 
     async fn named<T: DeserializeOwned>(

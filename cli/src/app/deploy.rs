@@ -6,8 +6,16 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use super::{client::AppClient, manifest::Local, wait};
-use crate::{exit::Usage, output::Done, session::Options};
+use super::{
+    client::AppClient,
+    manifest::{Finding, Local},
+    wait,
+};
+use crate::{
+    exit::Usage,
+    output::{Done, Format},
+    session::{Options, Session},
+};
 
 /// What to deploy.
 #[derive(Args, Debug)]
@@ -38,6 +46,7 @@ impl Deploy {
             .transpose()?;
         let session = options.connect().await?;
         let apps = AppClient::new(&session);
+        let mut warnings = Vec::new();
         let (name, version) = match manifest {
             Some(_) if self.version.is_some() => {
                 return Err(Usage(
@@ -47,22 +56,20 @@ impl Deploy {
                 .into());
             }
             Some(manifest) => {
-                manifest.warn();
-                put(&apps, &manifest).await?
+                if options.output == Format::Text {
+                    manifest.warn();
+                }
+                let put = put(&apps, &manifest).await?;
+                warnings = manifest.warnings;
+                put
             }
             None => (
                 self.what.to_str().context("a name in UTF-8")?.to_owned(),
                 self.version.clone(),
             ),
         };
-        let deployed = apps.deploy(&name, version).await?;
-        let mut message = format!("application {name} is being deployed");
-        if !self.no_wait {
-            wait::until_deployed(&apps, &name, self.wait, |now| eprintln!("{name}: {now}")).await?;
-            message = format!("application {name} is deployed");
-        }
-        let about = json!({ "name": name, "version": deployed.version, "done": !self.no_wait });
-        Ok(session.output.print(&Done::new(message, about))?)
+        let wait = (!self.no_wait).then_some(self.wait);
+        self::version(&session, &apps, &name, version, wait, &warnings).await
     }
 
     fn is_file(&self) -> bool {
@@ -75,6 +82,41 @@ impl Deploy {
             || self.what.components().count() > 1
             || self.what.is_file()
     }
+}
+
+/// Deploys a version, and waits until it runs unless told not to; tells what came of it.
+///
+/// # Errors
+/// Nothing of that name, refused, failed, or not in time.
+pub async fn version(
+    session: &Session,
+    apps: &AppClient,
+    name: &str,
+    version: Option<String>,
+    wait: Option<Duration>,
+    warnings: &[Finding],
+) -> anyhow::Result<()> {
+    let deployed = apps.deploy(name, version).await?;
+    let of = deployed
+        .version
+        .as_ref()
+        .map(|version| format!(" (version {version})"))
+        .unwrap_or_default();
+    let mut message = format!("application {name}{of} is being deployed");
+    if let Some(within) = wait {
+        // To programs only the outcome is told.
+        let progress = |now: &str| {
+            if session.output == Format::Text {
+                eprintln!("{name}: {now}");
+            }
+        };
+        wait::until_deployed(apps, name, within, progress).await?;
+        message = format!("application {name}{of} is deployed");
+    }
+    let about = json!({
+        "name": name, "version": deployed.version, "done": wait.is_some(), "warnings": warnings,
+    });
+    Ok(session.output.print(&Done::new(message, about))?)
 }
 
 /// Puts a manifest unless its very version is there; returns its name and the version to deploy.

@@ -11,13 +11,15 @@ use crate::exit::NoAnswer;
 /// How often the status is asked for.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long `failed` must last to be believed: the manager tries again, and another host may do.
+/// How long `failed` or `unhealthy` must last to be believed: the manager tries again, another host may do, and a
+/// provider may just have been started.
 const FAILED_FOR: Duration = Duration::from_secs(3);
 
 /// Waits until an application is deployed, telling `progress` of each change.
 ///
 /// # Errors
-/// It failed (with each part's reason), went back to the version before, or is not there within the time.
+/// It failed or is unhealthy (with each part's reason), went back to the version before, or is not there within the
+/// time.
 pub async fn until_deployed(
     apps: &AppClient,
     name: &str,
@@ -45,11 +47,15 @@ pub async fn until_deployed(
         }
         match status.status.ty {
             StatusType::Deployed => return Ok(()),
-            StatusType::Failed => {
+            ty @ (StatusType::Failed | StatusType::Unhealthy) => {
                 let since = *failed_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= FAILED_FOR {
+                    let how = match ty {
+                        StatusType::Failed => "failed",
+                        _ => "runs, but not as it ought to",
+                    };
                     return Err(anyhow::anyhow!(
-                        "application {name} failed: {}",
+                        "application {name} {how}: {}. It is tried again; `trellis app explain {name}` tells more",
                         reasons(&status)
                     ));
                 }
@@ -70,7 +76,7 @@ pub async fn until_deployed(
 
 fn late(name: &str, within: Duration, said: &str) -> anyhow::Error {
     NoAnswer(format!(
-        "application {name} is not deployed after {}: {said}. `trellis app status {name}` shows each part",
+        "application {name} is not deployed after {}: {said}. `trellis app explain {name}` tells why",
         humantime::format_duration(within)
     ))
     .into()
@@ -99,7 +105,7 @@ fn reasons(status: &AppStatus) -> String {
     let failed = status
         .scalers
         .iter()
-        .filter(|scaler| scaler.status.ty == StatusType::Failed);
+        .filter(|scaler| matches!(scaler.status.ty, StatusType::Failed | StatusType::Unhealthy));
     let parts: Vec<String> = failed.map(part).collect();
     if parts.is_empty() {
         status.status.message.clone()

@@ -15,7 +15,11 @@ use super::{
     outcome::{Outcome, Stopped},
     reference,
 };
-use crate::{exit::NotFound, output::Done, session::Session};
+use crate::{
+    exit::{NotFound, Usage},
+    output::Done,
+    session::Session,
+};
 
 /// Scales a component on a host.
 ///
@@ -35,7 +39,24 @@ pub async fn scale(
         (host, _) => session.host(host.as_deref()).await?.id,
     };
     let image = match image {
-        Some(image) => reference(&image)?,
+        Some(image) => {
+            let image = reference(&image)?;
+            let there = running
+                .iter()
+                .find(|inventory| inventory.host_id == host)
+                .and_then(|inventory| inventory.component(component));
+            if let Some(there) = there
+                && there.image_ref != image
+                && !options.update
+            {
+                return Err(Usage(format!(
+                    "component {component} runs already on host {host}, with image {}: add --update to replace it by {image}",
+                    there.image_ref
+                ))
+                .into());
+            }
+            image
+        }
         None => {
             let here = running
                 .iter()

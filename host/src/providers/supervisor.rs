@@ -121,6 +121,9 @@ pub(super) async fn supervise(host: &Arc<Host>, provider: &Provider, stop: Cance
 }
 
 async fn run_failed(host: &Host, provider: &Provider, why: String) {
+    let not_ready = Some(format!("{why}; it is started again"));
+    let id = &provider.description.id;
+    host.providers.set_not_ready(id, not_ready);
     let event = health_event(host, provider, Some(format!("{why}; it is started again")));
     host.events.publish(Event::HealthCheckFailed(event)).await;
 }
@@ -135,6 +138,9 @@ fn health_event(host: &Host, provider: &Provider, message: Option<String>) -> He
 
 impl Provider {
     pub(super) async fn tell_start_failed(&self, host: &Host, error: String) {
+        let not_ready = Some(format!("it can't be started: {error}"));
+        host.providers
+            .set_not_ready(&self.description.id, not_ready);
         let event = ProviderStartFailed {
             error,
             provider_id: self.description.id.clone(),
@@ -360,6 +366,7 @@ impl Run<'_> {
             return;
         }
         let description = &self.provider.description;
+        self.host.providers.set_not_ready(&description.id, None);
         let after_ms = self.ended.map(|ended| ended.elapsed().as_millis());
         if let Some(after_ms) = after_ms {
             tracing::info!(provider = %description.id, after_ms, "the provider is back");

@@ -154,6 +154,9 @@ pub struct ProviderDescription {
     /// What it was started with.
     #[serde(default)]
     pub annotations: Annotations,
+    /// Ours: why it does not work yet, such as that it is being started; none once it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_ready: Option<String>,
 }
 
 /// Stops a host.

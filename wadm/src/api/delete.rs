@@ -19,20 +19,21 @@ impl Api {
             .change(name, |app| {
                 let Some(mut app) = app else {
                     let message = format!("Application with the name {name} not found");
-                    return Ok::<_, Infallible>(Change::Keep(reply(
-                        AppResult::Noop,
-                        message,
-                        false,
+                    return Ok::<_, Infallible>(Change::Keep((
+                        reply(AppResult::Noop, message, false),
+                        true,
                     )));
                 };
                 let Some(wanted) = wanted else {
                     let message = format!("Successfully deleted application {name}");
                     // As 1.x answers: whatever of it still runs is stopped.
-                    return Ok(Change::Remove(reply(AppResult::Deleted, message, true)));
+                    let reply = reply(AppResult::Deleted, message, true);
+                    return Ok(Change::Remove((reply, true)));
                 };
                 let Some((version, _)) = app.version(Some(wanted)) else {
                     let message = format!("Application {name} has no version {wanted}");
-                    return Ok(Change::Keep(reply(AppResult::Noop, message, false)));
+                    let reply = reply(AppResult::Noop, message, false);
+                    return Ok(Change::Keep((reply, false)));
                 };
                 let version = version.clone();
                 app.manifests.shift_remove(&version);
@@ -44,15 +45,18 @@ impl Api {
                     format!("Successfully deleted version {version} of application {name}");
                 let reply = reply(AppResult::Deleted, message, deployed);
                 Ok(match app.manifests.is_empty() {
-                    true => Change::Remove(reply),
-                    false => Change::Store(app, reply),
+                    true => Change::Remove((reply, true)),
+                    false => Change::Store(app, (reply, false)),
                 })
             })
             .await?;
-        let reply = match changed {
-            Ok(reply) => reply,
+        let (reply, is_gone) = match changed {
+            Ok(changed) => changed,
             Err(never) => match never {},
         };
+        if is_gone {
+            self.store.notes.forget_history(name).await;
+        }
         tracing::info!(app = name, result = ?reply.result, "deleted");
         Ok(reply)
     }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use trellis_lattice::app::{AppResult, Deploy, DeployReply};
+use trellis_lattice::app::{AppResult, Deed, Deploy, DeployReply};
 
 use super::{Api, Refusal};
 use crate::{desired, store::Change};
@@ -16,15 +16,15 @@ impl Api {
             .filter_map(|(_, app, _)| app.deployed().map(|(_, manifest)| manifest))
             .collect();
         let wanted = request.version.as_deref();
-        let reply = self
+        let (reply, is_news) = self
             .store
             .apps
             .change(name, |app| {
                 let Some(mut app) = app else {
-                    return Ok(Change::Keep(not_found(name)));
+                    return Ok(Change::Keep((not_found(name), false)));
                 };
                 let Some((version, manifest)) = app.version(wanted) else {
-                    return Ok(Change::Keep(DeployReply {
+                    let reply = DeployReply {
                         result: AppResult::NotFound,
                         message: format!(
                             "Application {name} has no version {}",
@@ -32,7 +32,8 @@ impl Api {
                         ),
                         name: name.to_owned(),
                         version: None,
-                    }));
+                    };
+                    return Ok(Change::Keep((reply, false)));
                 };
                 if let Some(conflict) = desired::conflict(manifest, &others) {
                     return Err(Refusal::Request(conflict));
@@ -45,15 +46,19 @@ impl Api {
                     version: Some(version.clone()),
                 };
                 if app.deployed_version.as_ref() == Some(&version) {
-                    return Ok(Change::Keep(reply));
+                    return Ok(Change::Keep((reply, false)));
                 }
                 app.deployed_version = Some(version);
                 // A pause was the other version's.
                 app.rollout.paused = false;
-                Ok(Change::Store(app, reply))
+                Ok(Change::Store(app, (reply, true)))
             })
             .await??;
-        if let Some(version) = &reply.version {
+        if let (Some(version), true) = (&reply.version, is_news) {
+            self.store
+                .notes
+                .remember(name, Deed::Deployed, Some(version), None)
+                .await;
             tracing::info!(app = name, version, "deployed");
         }
         Ok(reply)
@@ -65,7 +70,7 @@ impl Api {
             .apps
             .change(name, |app| {
                 let Some(mut app) = app else {
-                    return Ok::<_, Infallible>(Change::Keep(not_found(name)));
+                    return Ok::<_, Infallible>(Change::Keep((not_found(name), None)));
                 };
                 let reply = |message: &str| DeployReply {
                     result: AppResult::Acknowledged,
@@ -74,15 +79,21 @@ impl Api {
                     version: None,
                 };
                 Ok(match app.deployed_version.take() {
-                    Some(_) => Change::Store(app, reply("Successfully undeployed")),
-                    None => Change::Keep(reply("Already undeployed:")),
+                    Some(was) => Change::Store(app, (reply("Successfully undeployed"), Some(was))),
+                    None => Change::Keep((reply("Already undeployed:"), None)),
                 })
             })
             .await?;
-        let reply = match changed {
-            Ok(reply) => reply,
+        let (reply, was) = match changed {
+            Ok(changed) => changed,
             Err(never) => match never {},
         };
+        if let Some(version) = was {
+            self.store
+                .notes
+                .remember(name, Deed::Undeployed, Some(&version), None)
+                .await;
+        }
         tracing::info!(app = name, result = ?reply.result, "undeployed");
         Ok(reply)
     }

@@ -1,6 +1,6 @@
 //! Putting a manifest: a new application, or a new version of one.
 
-use trellis_lattice::app::{AppResult, PutReply};
+use trellis_lattice::app::{AppResult, Deed, PutReply};
 
 use super::{Api, Refusal, shorten};
 use crate::{
@@ -10,6 +10,9 @@ use crate::{
 
 /// The longest warning, in bytes: it may name a field whose name is very long.
 const MAX_WARNING: usize = 1024;
+
+/// The end of the message about a version that was put before.
+const THERE_ALREADY: &str = "is there already";
 
 impl Api {
     pub(super) async fn put(
@@ -39,6 +42,13 @@ impl Api {
             .iter()
             .map(|warning| shorten(warning.to_string(), MAX_WARNING))
             .collect();
+        if !reply.message.ends_with(THERE_ALREADY) {
+            let version = Some(reply.current_version.as_str());
+            self.store
+                .notes
+                .remember(&name, Deed::Put, version, None)
+                .await;
+        }
         tracing::info!(
             app = name,
             version = reply.current_version,
@@ -93,7 +103,7 @@ fn add(app: Option<StoredApp>, manifest: &Manifest) -> Result<Change<PutReply>, 
             match app.manifests.get(version) {
                 None => {}
                 Some(same) if same == manifest => {
-                    let message = format!("Manifest {name} {version} is there already");
+                    let message = format!("Manifest {name} {version} {THERE_ALREADY}");
                     return Ok(Change::Keep(reply(&app, version, message)));
                 }
                 Some(_) => {
@@ -109,7 +119,7 @@ fn add(app: Option<StoredApp>, manifest: &Manifest) -> Result<Change<PutReply>, 
             if let Some((version, newest)) = app.newest()
                 && without_version(newest) == *manifest
             {
-                let message = format!("Manifest {name} {version} is there already");
+                let message = format!("Manifest {name} {version} {THERE_ALREADY}");
                 return Ok(Change::Keep(reply(&app, version, message)));
             }
             ulid::Ulid::new().to_string()

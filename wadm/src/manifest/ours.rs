@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Where a component's or provider's instances may be, whatever its scaler says, and how they are spread.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
 pub struct PlacementProperties {
     /// Labels that every host must have, also while others are lost: residency.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -14,11 +16,12 @@ pub struct PlacementProperties {
     /// Labels of which a host must have none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub avoid: BTreeMap<String, String>,
-    /// Taints ([`trellis_lattice::control::host::TAINT`]) that don't keep it away.
+    /// Taints that don't keep it away: `KEY: VALUE` for a host's label `trellis.dev/taint.KEY=VALUE`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tolerate: BTreeMap<String, String>,
     /// How evenly it is spread over the values of labels.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
     pub topology_spread: Vec<TopologySpread>,
     /// Who comes first where room is short: the higher number.
     #[serde(skip_serializing_if = "is_zero")]
@@ -33,13 +36,16 @@ fn is_zero(number: &i32) -> bool {
 }
 
 /// An even spread over the values of a label, such as `pop`. A host without the label gets nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct TopologySpread {
     /// The label.
+    #[schemars(length(min = 1))]
     pub label: String,
     /// How many instances more one value's hosts may have than another's; at least 1.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub max_skew: u32,
 }
 
@@ -48,8 +54,9 @@ const fn one() -> u32 {
 }
 
 /// How a new version's image takes the old one's place.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
 pub struct RolloutProperties {
     /// In which steps.
     pub strategy: Strategy,
@@ -59,6 +66,7 @@ pub struct RolloutProperties {
     pub max_surge: u32,
     /// A canary's steps; the last one is followed by all the rest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
     pub steps: Vec<CanaryStep>,
     /// What the new image has to keep to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +93,7 @@ impl Default for RolloutProperties {
 }
 
 /// In which steps a new image comes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// Host by host.
@@ -96,10 +104,12 @@ pub enum Strategy {
 }
 
 /// A canary's step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct CanaryStep {
     /// The new image's part of the instances, in percent: 1 to 100.
+    #[schemars(range(min = 1, max = 100))]
     pub weight: u32,
     /// How long the step is held and watched before the next.
     #[serde(default)]
@@ -107,11 +117,13 @@ pub struct CanaryStep {
 }
 
 /// What a new image has to keep to, as the hosts report it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
 pub struct HealthGate {
     /// The greatest part of calls that may fail: 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub error_rate: Option<f64>,
     /// The longest that 99 of 100 calls may take.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,16 +143,19 @@ impl Default for HealthGate {
 }
 
 /// As many instances as calls need.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct AutoscaleProperties {
     /// The fewest instances; at 0 it sleeps until it is called.
     #[serde(default)]
     pub min: u32,
     /// The most instances; at least 1.
+    #[schemars(range(min = 1))]
     pub max: u32,
     /// Calls in flight per instance that are aimed at. An instance takes one call at a time: more than 0, at most 1.
     #[serde(default = "AutoscaleProperties::target")]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub target_concurrency: f64,
     /// How long fewer calls must last until instances go.
     #[serde(default = "AutoscaleProperties::idle")]

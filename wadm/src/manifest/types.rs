@@ -2,17 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::ours::{AutoscaleProperties, PlacementProperties, RolloutProperties};
+use super::{
+    ours::{AutoscaleProperties, PlacementProperties, RolloutProperties},
+    schema,
+};
 
 /// An application's manifest.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`super::API_VERSION`].
+    /// The manifest's format: `core.oam.dev/v1beta1`.
     #[serde(rename = "apiVersion")]
+    #[schemars(extend("const" = super::API_VERSION))]
     pub api_version: String,
-    /// [`super::KIND`].
+    /// What it declares: an `Application`.
+    #[schemars(extend("const" = super::KIND))]
     pub kind: String,
     /// Name and annotations.
     pub metadata: Metadata,
@@ -21,9 +28,10 @@ pub struct Manifest {
 }
 
 /// An application's name, annotations and labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Metadata {
     /// The name, unique in its lattice.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,100}$"))]
     pub name: String,
     /// Description, version, and what else its owner notes.
     #[serde(default)]
@@ -34,9 +42,10 @@ pub struct Metadata {
 }
 
 /// What an application is made of.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Specification {
     /// Components and capabilities.
+    #[schemars(length(min = 1, max = 500))]
     pub components: Vec<Component>,
     /// Policies; 1.x uses them for secrets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -44,9 +53,10 @@ pub struct Specification {
 }
 
 /// A component (an actor) or a capability (a provider).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Component {
     /// Its name in this manifest.
+    #[schemars(length(min = 1))]
     pub name: String,
     /// Which of the two, and its properties.
     #[serde(flatten)]
@@ -76,7 +86,7 @@ impl Component {
 }
 
 /// What a component of a manifest is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "properties", rename_all = "lowercase")]
 pub enum Kind {
     /// An actor.
@@ -86,7 +96,8 @@ pub enum Kind {
 }
 
 /// Where a component comes from and what it gets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Properties {
     /// Its image's reference; absent when it belongs to another application.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,7 +117,7 @@ pub struct Properties {
 }
 
 /// A component of another application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SharedComponent {
     /// The application.
     pub name: String,
@@ -115,7 +126,8 @@ pub struct SharedComponent {
 }
 
 /// A named configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct ConfigProperty {
     /// Its name.
     pub name: String,
@@ -125,7 +137,7 @@ pub struct ConfigProperty {
 }
 
 /// A reference of a secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretProperty {
     /// The name its user knows it by.
     pub name: String,
@@ -134,7 +146,7 @@ pub struct SecretProperty {
 }
 
 /// Where a secret is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretSource {
     /// The policy that names the store.
     pub policy: String,
@@ -149,7 +161,7 @@ pub struct SecretSource {
 }
 
 /// A policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
     /// Its name.
     pub name: String,
@@ -241,7 +253,8 @@ fn from_value<T: serde::de::DeserializeOwned, E: serde::de::Error>(
 }
 
 /// A link from the component whose trait it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields, transform = schema::older_link)]
 pub struct LinkProperties {
     /// Its name, where it isn't `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -256,11 +269,12 @@ pub struct LinkProperties {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<ConfigDefinition>,
     /// The target, and configuration for it.
+    #[schemars(schema_with = "schema::target")]
     pub target: TargetConfig,
 }
 
 /// Configuration for one side of a link.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigDefinition {
     /// Configurations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -271,7 +285,7 @@ pub struct ConfigDefinition {
 }
 
 /// A link's target.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetConfig {
     /// The name of a component of the manifest.
     pub name: String,
@@ -284,7 +298,8 @@ pub struct TargetConfig {
 }
 
 /// How many instances, and where.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields, transform = schema::older_scale)]
 pub struct SpreadProperties {
     /// How many: over all hosts for a `spreadscaler`, on every host for a `daemonscaler`.
     #[serde(alias = "replicas")]
@@ -295,7 +310,8 @@ pub struct SpreadProperties {
 }
 
 /// A part of the instances, on the hosts that meet its requirements.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Spread {
     /// Its name.
     pub name: String,

@@ -157,6 +157,7 @@ impl Planner<'_> {
         let observed = self.input.observed;
         let new = Release::of(part, workload);
         let mut unhealthy = None;
+        let mut starting = None;
         let mut foreign = None;
         let mut failing = None;
         let (mut starts, mut stops) = (Vec::new(), Vec::new());
@@ -196,6 +197,7 @@ impl Planner<'_> {
                             failing = failing.or(error.map(|why| (host, why)));
                             unhealthy =
                                 unhealthy.or(there.unhealthy.as_ref().map(|why| (host, why)));
+                            starting = starting.or(there.not_ready.as_ref().map(|why| (host, why)));
                         }
                         (true, false) if same => {}
                         (true, false) => foreign = Some(id),
@@ -229,6 +231,9 @@ impl Planner<'_> {
                 "host {} can't start the provider and goes on trying: {why}",
                 host.friendly_name
             ));
+        }
+        if let (0, Some((host, why))) = (hosts, starting) {
+            return State::Reconciling(format!("on host {}: {why}", host.friendly_name));
         }
         match (hosts, unhealthy) {
             (0, None) => State::Deployed,

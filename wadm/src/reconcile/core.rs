@@ -8,6 +8,7 @@ mod look;
 mod questions;
 mod rolls;
 mod take;
+mod tell;
 mod unsettled;
 
 use std::{
@@ -31,6 +32,7 @@ use ledger::Ledger;
 use liveness::Liveness;
 use questions::Questions;
 use rolls::Rolls;
+use tell::Teller;
 use unsettled::Unsettled;
 
 /// The reconciler of one lattice, without its hands and ears.
@@ -58,6 +60,8 @@ pub struct Core {
     calls_at: Instant,
     /// How new versions take the old ones' place.
     rolls: Rolls,
+    /// What is told of applications.
+    teller: Teller,
     /// Whether what happens is heard.
     is_listening: bool,
     /// Whether someone told who is there.
@@ -98,6 +102,7 @@ impl Core {
             autoscaler: Autoscaler::default(),
             calls_at: now,
             rolls: Rolls::new(now),
+            teller: Teller::default(),
             is_listening: false,
             hosts_are_known: false,
             is_surveyed: false,
@@ -179,6 +184,7 @@ impl Core {
             self.plan(now);
         }
         self.send(now, &mut effects);
+        effects.extend(self.teller.events().map(Effect::Event));
         effects
     }
 

@@ -1,6 +1,9 @@
 //! What a core wants done.
 
-use trellis_lattice::{HostId, app::AppStatus};
+use trellis_lattice::{
+    HostId,
+    app::{AppEvent, AppStatus},
+};
 
 use crate::{
     command::Command,
@@ -31,6 +34,8 @@ pub enum Effect {
     TellRollout(Happened),
     /// Read all manifests anew; told by [`super::News::Catalog`], or not at all when it fails.
     ReadCatalog,
+    /// Tell everyone of something; nothing comes of it.
+    Event(AppEvent),
     /// Stop: another manager leads, or led with this number. Nothing comes after this.
     StepDown(u64),
 }

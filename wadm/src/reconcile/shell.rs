@@ -1,5 +1,6 @@
 //! A reconciler's hands and ears on NATS. It decides nothing.
 
+mod answer;
 mod mend;
 mod perform;
 
@@ -17,6 +18,7 @@ use trellis_lattice::{HostId, LatticeName, client::ControlClient, event::CloudEv
 
 use super::{Core, News, Settings};
 use crate::{
+    api::EXPLAIN,
     rollout::Moment,
     store::{Catalog, Incarnation, Store, StoreError},
 };
@@ -76,6 +78,8 @@ struct Sources {
     events: Subscriber,
     beats: Subscriber,
     changes: kv::Watch,
+    /// Requests that only who leads can answer.
+    requests: Subscriber,
 }
 
 /// Why following ended.
@@ -171,6 +175,8 @@ impl Shell {
     async fn begin(&mut self) -> Result<Sources, StoreError> {
         let events = self.subscribe(self.control.subjects().events()).await?;
         let beats = self.subscribe(self.control.subjects().beats()).await?;
+        let explain = self.control.subjects().app_named(EXPLAIN, "*");
+        let requests = self.subscribe(explain).await?;
         self.refill_notes().await?;
         self.look_at = Instant::now() + STORE_EVERY;
         let changes = self.store.apps.watch().await?;
@@ -193,6 +199,7 @@ impl Shell {
             events,
             beats,
             changes,
+            requests,
         })
     }
 
@@ -290,6 +297,10 @@ impl Shell {
                     }
                     None => return Some(Ended::Missed),
                 },
+                request = sources.requests.next() => match request {
+                    Some(message) => self.answer(message),
+                    None => return Some(Ended::Missed),
+                },
                 Some(outcome) = self.outcomes.join_next() => match outcome {
                     Ok(outcome) => {
                         if let Some(ended) = self.take_outcome(outcome) {
@@ -353,6 +364,7 @@ impl Shell {
     fn take_outcome(&mut self, outcome: Outcome) -> Option<Ended> {
         match outcome {
             Outcome::News(news) => self.core.take(news, Instant::now()),
+            Outcome::Told => {}
             Outcome::Loaded(Ok(catalog)) => {
                 let is_known = self.catalog.is_as(&catalog);
                 self.catalog = catalog;

@@ -150,6 +150,55 @@ async fn versions_come_and_go() {
 }
 
 #[tokio::test]
+async fn what_was_done_is_remembered() {
+    let nats = Nats::start(true).await;
+    let manager = Manager::start(nats.settings()).await;
+    let client = nats.connect().await;
+    let first = ask(&client, "put", manifest("a", "file:///1.wasm")).await;
+    ask(&client, "deploy.a", "").await;
+    // Nothing new twice.
+    ask(&client, "put", manifest("a", "file:///1.wasm")).await;
+    ask(&client, "deploy.a", "").await;
+    let second = ask(&client, "put", manifest("a", "file:///2.wasm")).await;
+    ask(&client, "deploy.a", "").await;
+    ask(&client, "undeploy.a", "").await;
+    ask(&client, "undeploy.a", "").await;
+    let history = ask(&client, "history.a", "").await;
+    let (first, second) = (&first["current_version"], &second["current_version"]);
+    let happened: Vec<_> = history["happened"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["what"].as_str().unwrap(), &one["version"]))
+        .collect();
+    assert_eq!(
+        happened,
+        [
+            ("put", first),
+            ("deployed", first),
+            ("put", second),
+            ("deployed", second),
+            ("undeployed", second),
+        ]
+    );
+    let versions = &history["versions"];
+    assert_eq!(
+        (&versions[0]["version"], &versions[1]["version"]),
+        (first, second)
+    );
+    assert_eq!(versions[0]["last_deployed"], history["happened"][1]["at"]);
+    assert_eq!(versions[1]["put"], history["happened"][2]["at"]);
+    assert_eq!(versions[1]["deployed"], false);
+    // With the application its history goes.
+    ask(&client, "del.a", "").await;
+    assert_eq!(ask(&client, "history.a", "").await["result"], "notfound");
+    ask(&client, "put", manifest("a", "file:///1.wasm")).await;
+    let history = ask(&client, "history.a", "").await;
+    assert_eq!(history["happened"].as_array().unwrap().len(), 1);
+    manager.stop().await;
+}
+
+#[tokio::test]
 async fn applications_can_t_take_each_other_s_things() {
     let nats = Nats::start(true).await;
     let manager = Manager::start(nats.settings()).await;

@@ -41,6 +41,8 @@ pub struct Shared {
     pub failing: BTreeMap<String, u64>,
     /// The most calls at once to a component on a host, between two inventories. They wake it.
     pub peak: u64,
+    /// The host that can't start components, while it can't.
+    pub refusing: Option<String>,
 }
 
 pub type Lattice = Arc<Mutex<Shared>>;
@@ -247,10 +249,21 @@ impl Server {
         Some(match (noun, verb) {
             ("component", "scale") => {
                 let id = body["component_id"].as_str()?.to_owned();
-                if shared.refused.contains(body["component_ref"].as_str()?) {
+                let error = match () {
+                    () if shared.refused.contains(body["component_ref"].as_str()?) => {
+                        Some("it is no component")
+                    }
+                    () if shared.refusing.as_deref() == Some(self.id.as_str())
+                        && body["count"] != 0 =>
+                    {
+                        Some("not signed")
+                    }
+                    () => None,
+                };
+                if let Some(error) = error {
                     let event = json!({
                         "component_id": id, "host_id": self.id, "image_ref": body["component_ref"],
-                        "annotations": body["annotations"], "max_instances": body["count"], "error": "it is no component",
+                        "annotations": body["annotations"], "max_instances": body["count"], "error": error,
                     });
                     return Some((done(), Some(json_event("component_scale_failed", event))));
                 }

@@ -14,7 +14,10 @@ mod mend;
 mod reconcile;
 mod rollout;
 mod rollout_live;
+mod rules;
 mod scheduler;
+mod schema;
+mod tell;
 
 mod hosts;
 mod manager;

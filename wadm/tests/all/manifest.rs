@@ -264,21 +264,21 @@ fn what_is_no_manifest_at_all_is_told() {
 #[test]
 fn what_1_x_ignores_is_a_warning() {
     let text = with("  name: shop\n", "  name: shop\n  owner: me\n")
-        .replace("type: daemonscaler", "type: autoscaler");
+        .replace("type: daemonscaler", "type: ingress");
     let (manifest, warnings) = manifest::parse(&text).unwrap();
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         [
             "line 5, column 3: metadata.owner: unknown field; known are name, annotations, labels",
-            "line 46, column 17: spec.components[1].traits[0].type: unknown trait \"autoscaler\" has no effect; known are spreadscaler, daemonscaler, link",
+            "line 46, column 17: spec.components[1].traits[0].type: unknown trait \"ingress\" has no effect; known are spreadscaler, daemonscaler, link, placement, rollout, autoscale",
         ]
     );
     // Kept as it came, for whoever knows it.
     let stored = serde_json::to_value(&manifest).unwrap();
     assert_eq!(
         stored["spec"]["components"][1]["traits"][0],
-        serde_json::json!({"type": "autoscaler", "properties": {"instances": 1}})
+        serde_json::json!({"type": "ingress", "properties": {"instances": 1}})
     );
 }
 

@@ -146,6 +146,7 @@ impl Model {
                     image: Some(start.provider_ref.clone()),
                     annotations: start.annotations.clone().unwrap(),
                     unhealthy: None,
+                    not_ready: None,
                 };
                 let before = host.providers.insert(start.provider_id.clone(), provider);
                 assert_eq!(before, None, "it runs already");

@@ -496,7 +496,7 @@ impl World {
                     world.told(index, fence, News::Noted(id, noted_or_not(noted)));
                 },
             ),
-            Effect::TellRollout(_) => {}
+            Effect::TellRollout(_) | Effect::Event(_) => {}
             Effect::ReadCatalog => self.ask_store(
                 index,
                 life,

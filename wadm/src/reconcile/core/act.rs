@@ -5,9 +5,12 @@ use std::{
     time::Instant,
 };
 
-use super::{super::Effect, Core};
+use super::{
+    super::{Effect, Question},
+    Core,
+};
 use crate::{
-    plan::{self, Input, Plan, Step},
+    plan::{self, Input, PartState, Plan, Step},
     status,
     store::Owned,
 };
@@ -53,6 +56,7 @@ impl Core {
             .set_due(due.into_iter().map(|step| step.command.clone()));
         self.step_rollouts(&plan, now);
         self.tell(&plan);
+        self.teller.planned(plan, &self.attempts, now);
     }
 
     /// Wants noted what applications have in the lattice; gives those of which it is.
@@ -80,10 +84,19 @@ impl Core {
             let version = self.desired.get(app).map(|app| app.version.as_str());
             let steps = steps.get(app.as_str()).map_or(&[][..], Vec::as_slice);
             let is_gone = !there.contains(app.as_str()) && state.leftovers.is_empty();
-            let status = (!is_gone).then(|| status::status(version, state, steps, &self.attempts));
+            let runs = |part: &PartState| self.observed.runs(&part.name, &part.id);
+            let status =
+                (!is_gone).then(|| status::status(version, state, steps, &self.attempts, &runs));
+            self.teller.status(app, version, status.as_ref());
             self.statuses.want(app, &status);
         }
         self.statuses.retain(|app| plan.apps.contains_key(app));
+        self.teller.retain(|app| plan.apps.contains_key(app));
+        let is_open =
+            |question: &Question| matches!(question, Question::Links | Question::Config(_));
+        if self.observed.hosts.is_empty() || !self.questions.any(is_open) {
+            self.teller.settled();
+        }
     }
 
     /// Sends what there is room for.

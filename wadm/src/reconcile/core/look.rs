@@ -60,6 +60,9 @@ impl Core {
         }
         for host in checked.lost {
             tracing::warn!(%host, "a host is lost: it does not answer");
+            if let Some(gone) = self.observed.hosts.get(&host) {
+                self.teller.lost(&host, gone, now);
+            }
             self.observed.lose(&host);
             self.commands.forget(&host);
             self.news();
@@ -173,6 +176,7 @@ impl Core {
                 ((*name).to_owned(), app)
             })
             .collect();
+        self.teller.deployed(&self.desired);
         self.news();
     }
 

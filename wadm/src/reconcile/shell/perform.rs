@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use serde::Serialize;
 use trellis_lattice::{
-    app::AppStatus,
+    app::{AppEvent, AppStatus, Deed},
     client::{ControlClient, ControlError},
 };
 
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     command::Command,
     rollout::GoBack,
-    store::{Apps, Catalog, Change, Incarnation, StoreError},
+    store::{Apps, Catalog, Change, Incarnation, Notes, StoreError},
 };
 
 /// What came of an effect.
@@ -22,6 +23,8 @@ pub(super) enum Outcome {
     News(News),
     Loaded(Result<Catalog, StoreError>),
     Store(Result<Incarnation, StoreError>),
+    /// Something was told; nothing follows.
+    Told,
 }
 
 impl Shell {
@@ -76,9 +79,9 @@ impl Shell {
                 });
             }
             Effect::GoBack(id, back) => {
-                let apps = self.store.apps.clone();
+                let (apps, notes) = (self.store.apps.clone(), self.store.notes.clone());
                 self.outcomes.spawn(async move {
-                    let done = go_back(&apps, &back).await;
+                    let done = go_back(&apps, &notes, &back).await;
                     Outcome::News(News::Noted(id, done.map_err(Failure::from)))
                 });
             }
@@ -90,6 +93,12 @@ impl Shell {
                     happened.message,
                     "rollout"
                 );
+                self.tell(&AppEvent::Rollout {
+                    app: happened.app,
+                    version: happened.version,
+                    phase: happened.event.trim_start_matches("rollout_").to_owned(),
+                    message: happened.message,
+                });
             }
             Effect::ReadCatalog => {
                 // One at a time: a second would end the first one's list of changes.
@@ -100,9 +109,22 @@ impl Shell {
                         .spawn(async move { Outcome::Loaded(Catalog::load(&apps, &before).await) });
                 }
             }
+            Effect::Event(event) => self.tell(&event),
             Effect::StepDown(fence) => return ControlFlow::Break(fence),
         }
         ControlFlow::Continue(())
+    }
+
+    /// Tells everyone of something.
+    fn tell(&mut self, event: &AppEvent) {
+        let control = self.control.clone();
+        let subject = control.subjects().app_event(event.name());
+        // Its time is when it happened, not when it leaves.
+        let envelope = event.envelope(control.subjects().lattice());
+        self.outcomes.spawn(async move {
+            publish_json(&control, subject, &envelope).await;
+            Outcome::Told
+        });
     }
 
     /// Looks whether the store's buckets are still the same.
@@ -154,7 +176,7 @@ async fn send(control: &ControlClient, command: &Command) -> Result<(), ControlE
 }
 
 /// Deploys the version before, unless somebody deployed another one meanwhile.
-async fn go_back(apps: &Apps, back: &GoBack) -> Result<(), StoreError> {
+async fn go_back(apps: &Apps, notes: &Notes, back: &GoBack) -> Result<(), StoreError> {
     let changed = apps
         .change(&back.app, |app| {
             Ok::<_, std::convert::Infallible>(match app {
@@ -170,6 +192,8 @@ async fn go_back(apps: &Apps, back: &GoBack) -> Result<(), StoreError> {
         })
         .await?;
     if changed == Ok(true) {
+        let (to, why) = (Some(back.to.as_str()), Some(back.why.as_str()));
+        notes.remember(&back.app, Deed::Deployed, to, why).await;
         tracing::warn!(
             app = back.app,
             from = back.from,
@@ -183,16 +207,23 @@ async fn go_back(apps: &Apps, back: &GoBack) -> Result<(), StoreError> {
 
 async fn publish(control: &ControlClient, app: &str, status: &AppStatus) {
     tracing::info!(app, status = ?status.status.ty, message = status.status.message, "status");
-    let payload = match serde_json::to_vec(status) {
+    publish_json(control, control.subjects().app_status(app), status).await;
+}
+
+async fn publish_json(control: &ControlClient, subject: String, value: &impl Serialize) {
+    let payload = match serde_json::to_vec(value) {
         Ok(payload) => payload,
         Err(error) => {
-            tracing::warn!(%error, app, "a status can't be written");
+            tracing::warn!(%error, subject, "it can't be written");
             return;
         }
     };
-    let subject = control.subjects().app_status(app);
-    if let Err(error) = control.nats().publish(subject, payload.into()).await {
-        tracing::debug!(%error, app, "could not publish the status");
+    if let Err(error) = control
+        .nats()
+        .publish(subject.clone(), payload.into())
+        .await
+    {
+        tracing::debug!(%error, subject, "could not publish");
     }
 }
 

@@ -106,3 +106,21 @@ fn a_daemon_runs_on_every_fitting_host() {
     assert_eq!(world.counts().len(), 3);
     assert_eq!(world.model.providers("shop-store").len(), 4);
 }
+
+/// A host lists a provider as soon as it begins to start it.
+#[test]
+fn a_provider_that_is_being_started_is_not_deployed_yet() {
+    let mut world = World::new(&[("a", "x")], shop(&spread(1, &[]), ONE_PROVIDER));
+    world.settle();
+    let host = world.model.observed.hosts.get_mut("a").unwrap();
+    let provider = host.providers.get_mut("shop-store").unwrap();
+    provider.not_ready = Some("it can't be started: port in use".into());
+    let states = world.states();
+    assert!(
+        states.contains(&State::Reconciling(
+            "on host a: it can't be started: port in use".into()
+        )),
+        "{states:?}"
+    );
+    assert!(world.plan().steps.is_empty());
+}

@@ -189,3 +189,48 @@ async fn a_manager_that_loses_its_lease_in_the_middle_stops_and_later_goes_on() 
     one_after_the_other(&lattice);
     manager.stop().await;
 }
+
+/// The processor time that this process has used, in ticks of 10 ms.
+fn ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let times = fields.split_whitespace().skip(11).take(2);
+    times.filter_map(|time| time.parse::<u64>().ok()).sum()
+}
+
+#[tokio::test]
+async fn when_nothing_happens_hosts_are_asked_nothing() {
+    use futures::StreamExt as _;
+    let (nats, lattice, manager, client, a, b) = as_shipped().await;
+    let c = Host::join(&nats, &lattice, "c").await;
+    until("a third on each", async || c.count("kvc-kvc") >= 33).await;
+    until_status(&client, "deployed").await;
+    let mut all = client.subscribe(">").await.unwrap();
+    client.flush().await.unwrap();
+    const TIME: Duration = Duration::from_secs(5);
+    let (begun, before) = (Instant::now(), ticks());
+    let mut subjects = Vec::new();
+    while let Ok(Some(message)) =
+        tokio::time::timeout(TIME.saturating_sub(begun.elapsed()), all.next()).await
+    {
+        subjects.push(message.subject.to_string());
+    }
+    let beats = subjects
+        .iter()
+        .filter(|subject| subject.starts_with("trellis.beat."));
+    let control = subjects
+        .iter()
+        .filter(|subject| subject.starts_with("wasmbus.ctl."));
+    println!(
+        "idle, 3 hosts, {} s: {} messages, {} of them beats, {} to hosts; {} ms of processor time, the hosts' included",
+        TIME.as_secs(),
+        subjects.len(),
+        beats.count(),
+        control.clone().count(),
+        (ticks() - before) * 10,
+    );
+    // A look at everything may fall in this time, but no more.
+    assert!(control.count() <= 2 * (3 + 1 + 2), "{subjects:?}");
+    drop((a, b));
+    manager.stop().await;
+}

@@ -147,6 +147,14 @@ async fn the_first_command_comes_at_once() {
     let begun = Instant::now();
     deploy(&client).await;
     until("a command", async || !asked(&lattice).is_empty()).await;
+    let first = lattice
+        .lock()
+        .unwrap()
+        .commanded
+        .iter()
+        .map(|(_, at)| *at)
+        .find(|at| *at > begun);
+    println!("deployed -> first command: {:?}", first.unwrap() - begun);
     // A bound for a busy machine; the log of a quiet one shows a few milliseconds.
     assert!(
         begun.elapsed() < Duration::from_secs(1),

@@ -229,10 +229,7 @@ impl Core {
                 self.done(command);
                 self.attempts.accepted(command, now);
             }
-            // It may have been carried out; an event will tell.
-            Err(failure) if failure.kind == FailureKind::TimedOut && command.host().is_some() => {
-                self.attempts.accepted(command, now);
-            }
+            // Where there was no answer it may have been carried out; twice is as good as once.
             Err(failure) => {
                 self.check_fence(&failure);
                 self.attempts.refused(command, failure.message, now);

@@ -190,7 +190,7 @@ impl Rollout {
         match self.phase {
             Phase::Progressing { .. } if !pending.is_empty() => {}
             Phase::Progressing { .. } => match gate {
-                Some(_) if !part.updated.is_empty() => {
+                Some(_) if !part.updated.is_empty() && !seen.hosts.is_empty() => {
                     self.phase = Phase::Watching {
                         until: now.after(WATCH),
                     };
@@ -245,11 +245,12 @@ impl Rollout {
             };
             // With no host there is nothing to say yet. But what else is new must not wait for that for ever.
             if seen.hosts.is_empty() && seen.instances > 0 {
-                let waited = match self.phase {
-                    Phase::Progressing { since } => now.since(since),
-                    _ => Duration::ZERO,
+                let since = match self.phase {
+                    Phase::Progressing { since } => since,
+                    _ => now,
                 };
-                if waited < seen.properties.deadline.0 && !is_back {
+                if now.since(since) < seen.properties.deadline.0 && !is_back {
+                    self.phase = Phase::Progressing { since };
                     return;
                 }
                 self.at = self.at.saturating_add(1);

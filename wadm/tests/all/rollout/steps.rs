@@ -223,3 +223,27 @@ fn while_nothing_can_be_noted_nothing_is_done() {
     world.store_is_away = false;
     assert_eq!(world.end(), Phase::Done);
 }
+
+#[test]
+fn hosts_that_are_all_away_for_a_while_change_nothing() {
+    let mut world = World::new(
+        4,
+        4,
+        "{strategy: canary, steps: [{weight: 25, pause: 20s}, {weight: 75, pause: 20s}], health: {errorRate: 0.1}}",
+    );
+    world.deployed = "v2".into();
+    world.run(150);
+    assert!(matches!(world.phase(), Phase::Holding { .. }));
+    let away: Vec<_> = ["h0", "h1", "h2", "h3"]
+        .into_iter()
+        .map(|name| (name, world.model.leave(name).unwrap()))
+        .collect();
+    world.run(600);
+    let part = &world.notes["shop"].parts[0];
+    assert!(part.step <= 1, "{part:?}");
+    for (name, host) in away {
+        world.model.back(name, host);
+    }
+    assert_eq!(world.end(), Phase::Done);
+    assert!(world.runs_everywhere(2));
+}

@@ -3,7 +3,11 @@
 mod always;
 mod explain;
 mod place;
+mod placement;
+mod reasons;
 mod remove;
+mod rules;
 mod update;
 
+mod crowd;
 mod world;

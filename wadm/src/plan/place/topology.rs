@@ -165,10 +165,12 @@ impl<'a> Cells<'a> {
             let less = values[from[dimension] as usize] - 1;
             match more.cmp(&(less + 1)) {
                 Ordering::Less => is_decided = true,
+                // What is too much already must not become so elsewhere.
+                Ordering::Equal if more - least > self.skews[dimension] => return false,
                 Ordering::Equal => {}
                 Ordering::Greater => {
                     let apart = (*most).max(more) - (*least).min(less);
-                    if !is_decided || apart > self.skews[dimension].max(most - least) {
+                    if !is_decided || apart > self.skews[dimension] {
                         return false;
                     }
                 }

@@ -68,7 +68,7 @@ impl Board<'_, '_> {
         left.retain(|host| self.avoided(*host, &rules.avoid).is_none());
         if left.is_empty() {
             let why = format!(
-                "{instances} instance(s) wait for a host{with} and without the avoided labels {}: there is none",
+                "{instances} instance(s) wait for a host{with} without the avoided labels {}: there is none",
                 labels(&rules.avoid)
             );
             return (Rule::Avoid, why);
@@ -86,7 +86,7 @@ impl Board<'_, '_> {
                 .map(|(key, value)| format!("{key}={value}"))
                 .collect();
             let why = format!(
-                "{instances} instance(s) wait for a host{with} and without the taints {}: tolerate them, or add a host without",
+                "{instances} instance(s) wait for a host{with} without the taints {}: tolerate them, or add a host without",
                 taints.join(", ")
             );
             return (Rule::Taint, why);

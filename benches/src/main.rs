@@ -3,8 +3,10 @@
 //!
 //! - [`requests`]: hello over HTTP and the counter over Redis, at 1 and 32 connections.
 //! - [`startup`]: from `trellis up` to the first answer, cold and warm.
+//! - [`convergence`]: a host killed, an application deployed, an image replaced under load.
 //! - [`memory`]: an idle host, and one with 100 different actors.
 
+mod convergence;
 mod load;
 mod memory;
 mod reference;
@@ -57,6 +59,12 @@ enum What {
     Startup,
     /// Memory of a host.
     Memory,
+    /// How fast a lattice becomes as declared: a host killed, a deploy, an update under load.
+    Convergence {
+        /// How often each is tried.
+        #[arg(long, default_value_t = 10)]
+        trials: usize,
+    },
     /// The plain hyper server itself: answers a greeting, or counts in the Redis at that URL.
     #[command(hide = true)]
     Reference {
@@ -76,7 +84,8 @@ async fn main() -> Result<()> {
         What::All => {
             report::show(output, &requests::measure(Duration::from_secs(5), 3).await?)?;
             report::show(output, &startup::measure().await?)?;
-            report::show(output, &memory::measure().await?)
+            report::show(output, &memory::measure().await?)?;
+            report::show(output, &convergence::measure(10).await?)
         }
         What::Requests { seconds, rounds } => report::show(
             output,
@@ -84,6 +93,9 @@ async fn main() -> Result<()> {
         ),
         What::Startup => report::show(output, &startup::measure().await?),
         What::Memory => report::show(output, &memory::measure().await?),
+        What::Convergence { trials } => {
+            report::show(output, &convergence::measure(trials.max(1)).await?)
+        }
         What::Reference { port, redis } => reference::serve(port, redis).await,
     }
 }

@@ -56,21 +56,47 @@ pub fn trellis() -> Result<PathBuf> {
 pub fn signed(name: &str, issuer: &AccountKey, directory: &Path) -> Result<String> {
     let path = directory.join(format!("{name}.wasm"));
     if !path.exists() {
-        let details = ComponentDetails {
-            name: Some(name.to_owned()),
-            ..ComponentDetails::default()
-        };
-        let key = ComponentKey::generate().public();
-        let bytes = sign_component(
-            &built(name)?,
-            issuer,
-            &key,
-            &details,
-            &Validity::unlimited(OffsetDateTime::now_utc()),
-        )?;
-        fs::write(&path, bytes)?;
+        write_signed(&path, name, &built(name)?, issuer)?;
     }
-    Ok(format!("file://{}", path.display()))
+    Ok(reference(&path))
+}
+
+/// Another version of a built actor: one that says `says` where it said `said`, under a file name of its own.
+///
+/// # Errors
+/// It is not built, doesn't say `said`, or `says` has another length: texts lie one after the other in a component.
+pub fn signed_saying(
+    name: &str,
+    file: &str,
+    (said, says): (&str, &str),
+    issuer: &AccountKey,
+    directory: &Path,
+) -> Result<String> {
+    anyhow::ensure!(said.len() == says.len(), "{said:?} and {says:?}");
+    let mut bytes = built(name)?;
+    let at = bytes
+        .windows(said.len())
+        .position(|window| window == said.as_bytes())
+        .with_context(|| format!("{name} says no {said:?}"))?;
+    bytes[at..at + says.len()].copy_from_slice(says.as_bytes());
+    let path = directory.join(format!("{file}.wasm"));
+    write_signed(&path, name, &bytes, issuer)?;
+    Ok(reference(&path))
+}
+
+fn write_signed(path: &Path, name: &str, bytes: &[u8], issuer: &AccountKey) -> Result<()> {
+    let details = ComponentDetails {
+        name: Some(name.to_owned()),
+        ..ComponentDetails::default()
+    };
+    let key = ComponentKey::generate().public();
+    let validity = Validity::unlimited(OffsetDateTime::now_utc());
+    let signed = sign_component(bytes, issuer, &key, &details, &validity)?;
+    Ok(fs::write(path, signed)?)
+}
+
+fn reference(path: &Path) -> String {
+    format!("file://{}", path.display())
 }
 
 /// A component without the custom section that `trellis sign` writes: as `cargo xtask up` may have left it, it is

@@ -1,6 +1,7 @@
 //! A lattice of a test's own: a NATS server, hosts, and what is asked of them.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::Path,
     process::{Command, Output},
@@ -27,7 +28,8 @@ pub struct Lattice {
     pub hosts: Vec<Host>,
     /// Who signs the test's actors.
     pub issuer: AccountKey,
-    wadm: Option<Process>,
+    /// Application managers, in the order they were started.
+    pub managers: Vec<Process>,
     // Dropped after the processes that use it.
     /// Its NATS server.
     pub nats: NatsServer,
@@ -65,7 +67,7 @@ impl Lattice {
             control,
             hosts: Vec::new(),
             issuer: AccountKey::generate(),
-            wadm: None,
+            managers: Vec::new(),
             nats,
             directory: TempDir::new()?,
         })
@@ -159,14 +161,15 @@ impl Lattice {
         Ok(id)
     }
 
-    /// Starts the application manager, and waits until it answers.
+    /// Starts an application manager, and waits until one answers.
     ///
     /// # Errors
     /// It does not start or answer.
     pub async fn start_wadm(&mut self) -> Result<()> {
         let mut command = self.trellis()?;
         command.arg("wadm");
-        let process = Process::start("wadm", self.directory(), command)?;
+        let name = format!("wadm-{}", self.managers.len());
+        let process = Process::start(&name, self.directory(), command)?;
         let (nats, list) = (
             self.control.nats().clone(),
             self.control.subjects().app("list"),
@@ -175,7 +178,7 @@ impl Lattice {
             Ok(nats.request(list.clone(), bytes::Bytes::new()).await?)
         });
         answer.await.with_context(|| process.output())?;
-        self.wadm = Some(process);
+        self.managers.push(process);
         Ok(())
     }
 
@@ -293,6 +296,100 @@ impl Lattice {
         .with_context(|| self.logs())
     }
 
+    /// A built actor's next version: one that says something else of the same length, signed by the lattice's issuer.
+    ///
+    /// # Errors
+    /// It is not built, or doesn't say that.
+    pub fn actor_saying(&self, name: &str, file: &str, change: (&str, &str)) -> Result<String> {
+        actors::signed_saying(name, file, change, &self.issuer, self.directory())
+    }
+
+    /// Puts a manifest and deploys it, and waits until it runs.
+    ///
+    /// # Errors
+    /// It is refused or doesn't run within `trellis app deploy`'s time.
+    pub async fn deploy(&self, manifest: &str) -> Result<String> {
+        let file = self.manifest_file(manifest)?;
+        self.succeed(&["app", "deploy", &file])
+            .await
+            .with_context(|| self.logs())
+    }
+
+    /// Puts a manifest and deploys it, without waiting.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn begin_deploy(&self, manifest: &str) -> Result<String> {
+        let file = self.manifest_file(manifest)?;
+        self.succeed(&["app", "deploy", "--no-wait", &file])
+            .await
+            .with_context(|| self.logs())
+    }
+
+    fn manifest_file(&self, manifest: &str) -> Result<String> {
+        let file = self.directory().join("app.yaml");
+        std::fs::write(&file, manifest)?;
+        Ok(file.to_string_lossy().into_owned())
+    }
+
+    /// How many instances of a component each host has, by the hosts' names. Hosts without any are left out.
+    ///
+    /// # Errors
+    /// A host that said it is there doesn't answer.
+    pub async fn instances(&self, component: &str) -> Result<BTreeMap<String, u32>> {
+        let id = ComponentId::new(component)?;
+        let mut counts = BTreeMap::new();
+        for host in self.control.hosts().await? {
+            let inventory = self.control.inventory(&host.id).await?;
+            if let Some(there) = inventory.component(&id) {
+                counts.insert(host.friendly_name, there.max_instances);
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Waits until a component's instances are on these hosts, as many on each.
+    ///
+    /// # Errors
+    /// They were not within the kit's deadline.
+    pub async fn instances_until(&self, component: &str, wanted: &[(&str, u32)]) -> Result<()> {
+        let wanted: BTreeMap<String, u32> = wanted
+            .iter()
+            .map(|&(host, count)| (host.to_owned(), count))
+            .collect();
+        until(&format!("{component} is on {wanted:?}"), || async {
+            let counts = self.instances(component).await?;
+            ensure!(counts == wanted, "it is on {counts:?}");
+            Ok(())
+        })
+        .await
+        .with_context(|| self.logs())
+    }
+
+    /// Waits until nothing is left of any application: no component, no provider, no link, no configuration.
+    ///
+    /// # Errors
+    /// Something was left within the kit's deadline.
+    pub async fn empty_until(&self, configs: &[&str]) -> Result<()> {
+        until("nothing is left", || async {
+            for host in self.control.hosts().await? {
+                let inventory = self.control.inventory(&host.id).await?;
+                ensure!(
+                    inventory.components.is_empty() && inventory.providers.is_empty(),
+                    "{inventory:?}"
+                );
+            }
+            let links = self.control.links().await?;
+            ensure!(links.is_empty(), "{links:?}");
+            for name in configs {
+                ensure!(self.control.config(name).await?.is_none(), "config {name}");
+            }
+            Ok(())
+        })
+        .await
+        .with_context(|| self.logs())
+    }
+
     /// Puts a configuration.
     ///
     /// # Errors
@@ -362,7 +459,7 @@ impl Lattice {
 
     fn processes(&self) -> impl Iterator<Item = &Process> {
         let hosts = self.hosts.iter().map(|host| &host.process);
-        hosts.chain(&self.wadm)
+        hosts.chain(&self.managers)
     }
 
     /// The end of what each of its processes printed: what a failed test shows.

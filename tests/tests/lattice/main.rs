@@ -1,6 +1,7 @@
 //! Trellis end to end: each test has a lattice of its own of real processes. One module a behaviour.
 
 mod actor_limits;
+mod apps;
 mod bad_input;
 mod calls;
 mod claims;

@@ -11,6 +11,7 @@ mod autoscale;
 mod failover;
 mod manifest;
 mod mend;
+mod readme;
 mod reconcile;
 mod rollout;
 mod rollout_live;

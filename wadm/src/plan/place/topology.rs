@@ -163,10 +163,12 @@ impl<'a> Cells<'a> {
             let values = &self.by_value[dimension];
             let more = values[to[dimension] as usize] + 1;
             let less = values[from[dimension] as usize] - 1;
+            // What is moved must not be too much where it comes to, even if there was more where it was.
+            if more - least > self.skews[dimension] {
+                return false;
+            }
             match more.cmp(&(less + 1)) {
                 Ordering::Less => is_decided = true,
-                // What is too much already must not become so elsewhere.
-                Ordering::Equal if more - least > self.skews[dimension] => return false,
                 Ordering::Equal => {}
                 Ordering::Greater => {
                     let apart = (*most).max(more) - (*least).min(less);

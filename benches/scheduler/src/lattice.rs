@@ -68,6 +68,7 @@ pub fn carry_out(observed: &mut Observed, command: &Command) -> Result<()> {
                 image: Some(start.provider_ref.clone()),
                 annotations: start.annotations.clone().unwrap_or_default(),
                 unhealthy: None,
+                ..Provider::default()
             };
             let host = host(observed, &start.host_id)?;
             host.providers.insert(start.provider_id.clone(), provider);

@@ -93,7 +93,7 @@ impl View<'_> {
         LinkReport {
             link: part.name.clone(),
             there: status.ty == StatusType::Deployed,
-            status,
+            status: after(status, attempt.as_ref(), false),
             attempt,
         }
     }
@@ -121,5 +121,22 @@ impl View<'_> {
             }
         });
         configs.collect()
+    }
+}
+
+/// How something is that is on its way, after an attempt at it failed. What runs somewhere has not failed.
+fn after(status: StatusInfo, attempt: Option<&AttemptReport>, runs: bool) -> StatusInfo {
+    let Some((attempt, error)) = attempt.and_then(|one| Some((one, one.error.as_ref()?))) else {
+        return status;
+    };
+    if status.ty != StatusType::Reconciling {
+        return status;
+    }
+    StatusInfo {
+        ty: match runs {
+            true => StatusType::Unhealthy,
+            false => StatusType::Failed,
+        },
+        message: format!("{}: {error}; trying again", attempt.command),
     }
 }

@@ -109,13 +109,20 @@ fn workload(f: &mut fmt::Formatter<'_>, report: &WorkloadReport) -> fmt::Result 
     } else {
         "component"
     };
+    // What failed is told of the host where it did.
+    let is_told = report
+        .hosts
+        .iter()
+        .filter_map(|host| host.attempt.as_ref())
+        .any(|attempt| attempt.error.is_some());
+    let how = match is_told {
+        true => word(report.status.ty).to_owned(),
+        false => told(&report.status),
+    };
     writeln!(
         f,
-        "{kind} {}: {} of {} running, {}",
-        report.id,
-        report.running,
-        report.desired,
-        told(&report.status)
+        "{kind} {}: {} of {} running, {how}",
+        report.id, report.running, report.desired
     )?;
     if let Some(image) = &report.image {
         writeln!(f, "  image {image}")?;
@@ -187,11 +194,16 @@ fn attempt(
 }
 
 /// What is being done, and how it went so far.
-pub fn tried(attempt: &AttemptReport) -> String {
-    let mut text = attempt.command.clone();
+fn tried(attempt: &AttemptReport) -> String {
+    format!("{}: {}", attempt.command, outcome(attempt))
+}
+
+/// How it went so far.
+pub fn outcome(attempt: &AttemptReport) -> String {
+    let mut text = String::new();
     if let Some(error) = &attempt.error {
         text.push_str(&format!(
-            " failed {} time(s), last: {}",
+            "failed {} time(s), last: {}",
             attempt.failures,
             one_line(error)
         ));
@@ -200,7 +212,7 @@ pub fn tried(attempt: &AttemptReport) -> String {
         Some(0) => text.push_str("; tried again now"),
         Some(ms) => text.push_str(&format!("; tried again in {}", time(ms))),
         None if attempt.error.is_some() => text.push_str("; being tried again"),
-        None => text.push_str(": on its way"),
+        None => text.push_str("on its way"),
     }
     text
 }
@@ -255,12 +267,12 @@ mod tests {
             "\
 shop: reconciling: Scaling component on 1 host(s) (version v2; 3 host(s) in the lattice)
 
-component shop-cart: 1 of 3 running, failed: no
+component shop-cart: 1 of 3 running, failed
   image file:///cart.wasm
   HOST  DESIRED  RUNNING  WHY THERE
   a     1        1        it runs there already
   b     1        0        it fits
-  on b: scale component shop-cart to 1 on HB failed 2 time(s), last: no such file; tried again in 2s
+  on b: scale component shop-cart to 1 on HB: failed 2 time(s), last: no such file; tried again in 2s
   missing 1 of spread eu: no host
   not on c, d and 8 more: it has no pop
 

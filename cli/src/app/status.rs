@@ -4,11 +4,12 @@ use std::{fmt, io::IsTerminal as _, time::Duration};
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 use trellis_lattice::app::{
     AppStatus, Explanation, HostReport, StatusInfo, StatusType, WorkloadReport,
 };
 
-use super::{client::AppClient, explain::tried, list::word};
+use super::{client::AppClient, explain::outcome, list::word};
 use crate::{
     output::{self, Format, or_dash, table},
     session::Options,
@@ -47,10 +48,12 @@ impl Status {
         let mut report = Some(report);
         loop {
             if let Some(report) = report.take() {
-                let now = report.line_or_table(session.output)?;
-                if shown.as_ref() != Some(&now) {
+                let now = report.without_times()?;
+                // On a screen times go on; elsewhere only what changes is printed.
+                if is_screen || shown.as_ref() != Some(&now) {
+                    let text = report.line_or_table(session.output)?;
                     let before = if is_screen { CLEAR } else { "" };
-                    output::write(format!("{before}{now}\n").as_bytes())?;
+                    output::write(format!("{before}{text}\n").as_bytes())?;
                     shown = Some(now);
                 }
             }
@@ -97,6 +100,24 @@ impl AppReport {
             status,
             detail,
         })
+    }
+
+    /// All but how long ago something was, and how soon something will be.
+    fn without_times(&self) -> serde_json::Result<Value> {
+        fn strip(value: &mut Value) {
+            match value {
+                Value::Object(fields) => {
+                    fields.remove("retry_in_ms");
+                    fields.remove("ago_ms");
+                    fields.values_mut().for_each(strip);
+                }
+                Value::Array(items) => items.iter_mut().for_each(strip),
+                _ => {}
+            }
+        }
+        let mut value = serde_json::to_value(self)?;
+        strip(&mut value);
+        Ok(value)
     }
 
     fn line_or_table(&self, format: Format) -> anyhow::Result<String> {
@@ -147,7 +168,7 @@ impl AppReport {
         }
         for link in &detail.links {
             let why = match &link.attempt {
-                Some(attempt) if attempt.error.is_some() => tried(attempt),
+                Some(attempt) if attempt.error.is_some() => outcome(attempt),
                 _ => why_not(&link.status),
             };
             rows.push(row(
@@ -161,7 +182,7 @@ impl AppReport {
         }
         for config in detail.configs.iter().filter(|config| !config.there) {
             let why = match &config.attempt {
-                Some(attempt) if attempt.error.is_some() => tried(attempt),
+                Some(attempt) if attempt.error.is_some() => outcome(attempt),
                 _ => config.why.clone(),
             };
             rows.push(row("config", &config.name, "-", "1", 0, &why));
@@ -208,7 +229,7 @@ fn workload(report: &WorkloadReport) -> Vec<Vec<String>> {
 
 /// What is not as it ought to be on a host.
 fn on_host(host: &HostReport) -> String {
-    let attempt = host.attempt.as_ref().map(tried);
+    let attempt = host.attempt.as_ref().map(outcome);
     let is_as_wanted = host.desired == host.running;
     match (&host.problem, attempt) {
         (Some(problem), Some(attempt)) => format!("{}; {attempt}", one_line(problem)),
@@ -258,7 +279,7 @@ mod tests {
                     "desired": 3, "running": 1,
                     "hosts": [
                         {"host": "HA", "name": "a", "desired": 1, "running": 1, "why": "x"},
-                        {"host": "HB", "name": "b", "desired": 1, "running": 0, "why": "x", "attempt": {"command": "scale", "failures": 0}},
+                        {"host": "HB", "name": "b", "desired": 1, "running": 0, "why": "x", "attempt": {"command": "scale", "failures": 1, "error": "no", "retry_in_ms": 2000}},
                     ],
                     "missing": [{"instances": 1, "spread": "eu", "rule": "labels", "why": "no host has region=eu"}],
                 },
@@ -271,13 +292,19 @@ mod tests {
             status: AppStatus::default(),
             detail: serde_json::from_value(detail).unwrap(),
         };
+        let without = report.without_times().unwrap();
+        let host = &without["detail"]["components"][0]["hosts"][1];
+        assert_eq!(
+            host["attempt"],
+            json!({"command": "scale", "failures": 1, "error": "no"})
+        );
         assert_eq!(
             report.to_string(),
             "\
 shop: undeployed
   KIND       NAME          HOST    DESIRED  RUNNING  WHY NOT
   component  shop-cart     a       1        1        -
-  component  shop-cart     b       1        0        scale: on its way
+  component  shop-cart     b       1        0        failed 1 time(s), last: no; tried again in 2s
   component  shop-cart     (none)  1        0        no host has region=eu
   provider   shop-http     -       0        0        no config
   link       a -(x:y)-> b  -       1        1        -

@@ -8,7 +8,7 @@ use trellis_lattice::{
     app::{HostReport, MissingReport, OtherHosts, WorkloadReport},
 };
 
-use super::View;
+use super::{View, after};
 use crate::{
     command::Subject,
     desired::{Part, Want, Workload},
@@ -79,6 +79,9 @@ impl View<'_> {
             report.others.truncate(MAX_REASONS);
             report.notes.extend(placed.notes.iter().cloned());
         }
+        let mut attempts = report.hosts.iter().filter_map(|host| host.attempt.as_ref());
+        let failed = attempts.find(|attempt| attempt.error.is_some());
+        report.status = after(report.status, failed, report.running > 0);
         report
     }
 

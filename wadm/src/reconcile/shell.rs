@@ -12,7 +12,10 @@ use std::{
 
 use async_nats::{Client, Subscriber, connection::State, jetstream::kv};
 use futures::StreamExt as _;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::{HostId, LatticeName, client::ControlClient, event::CloudEvent};
 
@@ -48,6 +51,8 @@ pub(crate) struct Shell {
     /// Changes since a reading of all manifests began; `None` while none is on.
     changes: Option<Vec<kv::Entry>>,
     outcomes: JoinSet<Outcome>,
+    /// What is to be told, for the task that tells it.
+    events: Option<mpsc::Sender<(String, CloudEvent)>>,
     /// Until when this manager may act, unless its lease is renewed.
     may_act_until: watch::Receiver<Instant>,
     /// When the connection came (back).
@@ -118,6 +123,7 @@ impl Shell {
             look_at: Instant::now(),
             changes: None,
             outcomes: JoinSet::new(),
+            events: None,
             may_act_until: until,
             connected_at,
         }

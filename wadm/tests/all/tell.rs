@@ -143,6 +143,7 @@ async fn one_host_that_refuses_fails_only_there() {
     .await;
     let explained = ask(client, "explain.all", "").await;
     let component = &explained["explanation"]["components"][0];
+    assert_eq!(component["status"]["type"], "unhealthy");
     assert_eq!(
         (&component["desired"], &component["running"]),
         (&json!(4), &json!(2))

@@ -3,9 +3,11 @@
 use std::ops::ControlFlow;
 
 use serde::Serialize;
+use tokio::sync::mpsc;
 use trellis_lattice::{
     app::{AppEvent, AppStatus, Deed},
     client::{ControlClient, ControlError},
+    event::CloudEvent,
 };
 
 use super::{
@@ -17,6 +19,9 @@ use crate::{
     rollout::GoBack,
     store::{Apps, Catalog, Change, Incarnation, Notes, StoreError},
 };
+
+/// How many events may wait until they are told.
+const MAX_EVENTS: usize = 4096;
 
 /// What came of an effect.
 pub(super) enum Outcome {
@@ -121,10 +126,15 @@ impl Shell {
         let subject = control.subjects().app_event(event.name());
         // Its time is when it happened, not when it leaves.
         let envelope = event.envelope(control.subjects().lattice());
-        self.outcomes.spawn(async move {
-            publish_json(&control, subject, &envelope).await;
-            Outcome::Told
+        let events = self.events.get_or_insert_with(|| {
+            // One task tells them all, so that they come in order.
+            let (events, queue) = mpsc::channel(MAX_EVENTS);
+            self.outcomes.spawn(tell_all(control, queue));
+            events
         });
+        if let Err(error) = events.try_send((subject, envelope)) {
+            tracing::debug!(%error, "an event is not told");
+        }
     }
 
     /// Looks whether the store's buckets are still the same.
@@ -208,6 +218,16 @@ async fn go_back(apps: &Apps, notes: &Notes, back: &GoBack) -> Result<(), StoreE
 async fn publish(control: &ControlClient, app: &str, status: &AppStatus) {
     tracing::info!(app, status = ?status.status.ty, message = status.status.message, "status");
     publish_json(control, control.subjects().app_status(app), status).await;
+}
+
+async fn tell_all(
+    control: ControlClient,
+    mut queue: mpsc::Receiver<(String, CloudEvent)>,
+) -> Outcome {
+    while let Some((subject, envelope)) = queue.recv().await {
+        publish_json(&control, subject, &envelope).await;
+    }
+    Outcome::Told
 }
 
 async fn publish_json(control: &ControlClient, subject: String, value: &impl Serialize) {

@@ -70,6 +70,43 @@ impl<'a> Cells<'a> {
         }
     }
 
+    /// Takes away what came during this plan and is too much since others took room elsewhere. `ran` is what each cell
+    /// had before: that is left alone.
+    pub(super) fn trim(&mut self, ran: &[u32]) {
+        let mut ran_by_value: Vec<Vec<u32>> = self.by_value.clone();
+        for values in &mut ran_by_value {
+            values.fill(0);
+        }
+        for (cell, count) in self.fit.cells.iter().zip(ran) {
+            for (values, value) in ran_by_value.iter_mut().zip(&cell.values) {
+                values[*value as usize] += count;
+            }
+        }
+        while let Some((dimension, value)) = self.too_much(&ran_by_value) {
+            let fullest = (0..self.counts.len())
+                .filter(|cell| self.counts[*cell] > 0)
+                .filter(|cell| self.fit.cells[*cell].values[dimension] as usize == value)
+                .max_by(|a, b| self.order(*a, *b));
+            let Some(fullest) = fullest else { return };
+            self.change(fullest, 0, 1);
+        }
+    }
+
+    /// A dimension and a value of it that has too much, and more than before.
+    fn too_much(&self, before: &[Vec<u32>]) -> Option<(usize, usize)> {
+        let dimensions = self.by_value.iter().zip(before).enumerate();
+        dimensions
+            .into_iter()
+            .find_map(|(dimension, (values, before))| {
+                let least = values.iter().copied().min().unwrap_or(0);
+                let mut counts = values.iter().zip(before);
+                let value = counts.position(|(count, before)| {
+                    count - least > self.skews[dimension] && count > before
+                });
+                Some((dimension, value?))
+            })
+    }
+
     fn change(&mut self, cell: usize, more: u32, less: u32) {
         let change = |count: &mut u32| *count = count.saturating_add(more).saturating_sub(less);
         change(&mut self.counts[cell]);

@@ -34,6 +34,8 @@ pub(super) struct Unit {
     hash: u64,
     /// A provider: where it runs. The higher number stays first.
     holders: Counts,
+    /// A component: what it had when the plan began.
+    pub(super) ran: Counts,
     /// Where it is placed.
     pub(super) assigned: Counts,
     /// Whether more room could have made it any different.
@@ -105,6 +107,7 @@ pub(super) fn units<'a>(
                 skews: skews(workload),
                 hash: hash(&[workload.id.as_str(), &place.name]),
                 holders,
+                ran: assigned.clone(),
                 assigned,
                 is_limited: false,
             });
@@ -328,7 +331,14 @@ impl Unit {
                 }
             })
             .unzip();
-        let cells = Cells::new(&fit, &self.skews, &rooms, &holders, hash, &counts);
+        let mut cells = Cells::new(&fit, &self.skews, &rooms, &holders, hash, &counts);
+        if self.uses_room() && !keeps_all {
+            let mut ran = vec![0; fit.cells.len()];
+            for (host, count) in &self.ran {
+                ran[fit.cell(*host)] += count;
+            }
+            cells.trim(&ran);
+        }
         let (counts, is_limited) = cells.spread(self.wanted.min(MAX_SPREAD), keeps_all);
         self.is_limited = is_limited;
         for ((cell, count), now) in fit.cells.iter().zip(counts).zip(now_of) {

@@ -34,6 +34,9 @@ pub type Targets = BTreeMap<HostId, BTreeMap<String, u32>>;
 /// The most times that everything is gone over. It ends by itself long before; a bound is better than a proof.
 const MAX_SWEEPS: usize = 64;
 
+/// The most times that one workload is looked at in a row.
+const MAX_LOOKS: usize = 8;
+
 /// Something to place.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -177,24 +180,26 @@ impl<'a, 'o> Board<'a, 'o> {
 
     /// Places one unit, with all others where they are; gives those of lower priority that had to make room.
     fn arrange(&mut self, index: usize) -> Vec<usize> {
-        let taken = self.taken_by_siblings(index);
-        let unit = &mut self.units[index];
-        if !unit.uses_room() {
-            unit.arrange(&self.hosts, false, |host| {
-                u32::from(taken.binary_search(&host).is_err())
-            });
+        if !self.units[index].uses_room() {
+            self.arrange_provider(index);
             return Vec::new();
         }
-        self.room.give(index, unit);
-        let before = unit.assigned.clone();
-        let room = &self.room;
-        unit.arrange(&self.hosts, false, |host| room.free(host));
+        self.room.give(index, &self.units[index]);
+        let before = self.units[index].assigned.clone();
         let mut evicted = Vec::new();
-        if unit.placed() < unit.wanted && room.has_lower(unit.class) {
-            let class = unit.class;
+        // What others give way to may let more of it move: so look again.
+        for _ in 0..MAX_LOOKS {
+            let (unit, room) = (&mut self.units[index], &self.room);
+            unit.arrange(&self.hosts, false, |host| room.free(host));
+            let (placed, class) = (unit.placed(), unit.class);
+            if placed >= unit.wanted || !room.has_lower(class) {
+                break;
+            }
             unit.arrange(&self.hosts, true, |host| room.free_above(host, class));
-            let assigned = unit.assigned.clone();
-            for (host, count) in assigned {
+            if unit.placed() == placed {
+                break;
+            }
+            for (host, count) in unit.assigned.clone() {
                 let lacking = count.saturating_sub(self.room.free(host));
                 if lacking > 0 {
                     self.evict(host, lacking, class, &mut evicted);
@@ -205,6 +210,29 @@ impl<'a, 'o> Board<'a, 'o> {
         self.room.take(index, unit);
         self.room.compare(&before, &unit.assigned);
         evicted
+    }
+
+    /// Places one spread of a provider; after the last one, looks whether all would stay there once they run.
+    fn arrange_provider(&mut self, index: usize) {
+        let taken = self.taken_by_siblings(index);
+        let is_free = |host: u32| u32::from(taken.binary_search(&host).is_err());
+        self.units[index].arrange(&self.hosts, false, is_free);
+        let request = self.units[index].request;
+        let next = self.units.get(index + 1);
+        if next.is_some_and(|next| next.request == request) {
+            return;
+        }
+        let first = index - self.units[index].spread;
+        for _ in 0..MAX_LOOKS {
+            if !unit::run(&mut self.units[first..=index]) {
+                return;
+            }
+            for index in first..=index {
+                let taken = self.taken_by_siblings(index);
+                let is_free = |host: u32| u32::from(taken.binary_search(&host).is_err());
+                self.units[index].arrange(&self.hosts, false, is_free);
+            }
+        }
     }
 
     /// Takes room on a host from those that come last, all of a lower priority.

@@ -1,6 +1,6 @@
 //! What is placed: the part of a workload's instances that one of its spreads has.
 
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 
 use super::{
     Request,
@@ -225,6 +225,34 @@ fn provider_now(workload: &Workload, fits: &[Rc<Fit>], running: &Running<'_>) ->
                 .collect()
         })
         .collect()
+}
+
+/// Takes a provider's spreads as running where they are placed; says whether that is anything new. What runs already
+/// goes on for the spread that it was started for.
+pub(super) fn run(spreads: &mut [Unit]) -> bool {
+    let mut started_for: BTreeMap<u32, usize> = BTreeMap::new();
+    for unit in spreads.iter() {
+        let hosts = unit.assigned.iter().map(|(host, _)| (*host, unit.spread));
+        started_for.extend(hosts);
+    }
+    let mut is_new = false;
+    for unit in spreads {
+        let fitting = started_for
+            .iter()
+            .filter(|(host, _)| unit.fit.contains(**host));
+        let holders: Counts = fitting
+            .map(|(host, spread)| {
+                match unit.holders.binary_search_by_key(host, |(host, _)| *host) {
+                    Ok(at) => unit.holders[at],
+                    Err(_) if *spread == unit.spread => (*host, ITS_OWN),
+                    Err(_) => (*host, ANOTHER_S),
+                }
+            })
+            .collect();
+        is_new |= holders != unit.holders;
+        unit.holders = holders;
+    }
+    is_new
 }
 
 fn sum(counts: &[(u32, u32)]) -> u32 {

@@ -143,7 +143,11 @@ fn check_skew(crowd: &Crowd, wish: &Wish, placement: &Placement, before: Option<
             let now = |host: &HostId| on(placement, host, &place.name);
             let counts = crowd.by_value(wish, place, label, now);
             let least = counts.values().min().copied().unwrap_or(0);
-            let was = |host: &HostId| before.map_or(0, |before| on(before, host, &place.name));
+            let was = |host: &HostId| match wish.workload.is_provider {
+                // Which of its spreads a running provider is for may change.
+                true => before.map_or(0, |before| u32::from(before.targets.contains_key(host))),
+                false => before.map_or(0, |before| on(before, host, &place.name)),
+            };
             let was = crowd.by_value(wish, place, label, was);
             for (value, count) in &counts {
                 assert!(

@@ -34,7 +34,7 @@ pub(super) struct Unit {
     hash: u64,
     /// A provider: where it runs. The higher number stays first.
     holders: Counts,
-    /// A component: what it had when the plan began.
+    /// What it had when the plan began; a provider, where it ran.
     pub(super) ran: Counts,
     /// Where it is placed.
     pub(super) assigned: Counts,
@@ -92,6 +92,7 @@ pub(super) fn units<'a>(
         for (spread, ((fit, now), place)) in
             fits.into_iter().zip(now).zip(&workload.spreads).enumerate()
         {
+            let ran = now.clone();
             let (holders, assigned) = match workload.is_provider {
                 true => (now, Counts::new()),
                 false => (Counts::new(), now),
@@ -107,7 +108,7 @@ pub(super) fn units<'a>(
                 skews: skews(workload),
                 hash: hash(&[workload.id.as_str(), &place.name]),
                 holders,
-                ran: assigned.clone(),
+                ran,
                 assigned,
                 is_limited: false,
             });
@@ -360,10 +361,10 @@ impl Unit {
             })
             .unzip();
         let mut cells = Cells::new(&fit, &self.skews, &rooms, &holders, hash, &counts);
-        if self.uses_room() && !keeps_all {
+        if !keeps_all {
             let mut ran = vec![0; fit.cells.len()];
             for (host, count) in &self.ran {
-                ran[fit.cell(*host)] += count;
+                ran[fit.cell(*host)] += if self.uses_room() { *count } else { 1 };
             }
             cells.trim(&ran);
         }

@@ -26,6 +26,8 @@ pub struct Lattice {
     pub control: ControlClient,
     /// Hosts, in the order they were started.
     pub hosts: Vec<Host>,
+    /// How many hosts were ever started: their names and folders stay their own.
+    started: usize,
     /// Who signs the test's actors.
     pub issuer: AccountKey,
     /// Application managers, in the order they were started.
@@ -66,6 +68,7 @@ impl Lattice {
         Ok(Self {
             control,
             hosts: Vec::new(),
+            started: 0,
             issuer: AccountKey::generate(),
             managers: Vec::new(),
             nats,
@@ -136,7 +139,8 @@ impl Lattice {
     /// # Errors
     /// It does not start or answer.
     pub async fn add_host_with(&mut self, arguments: &[&str]) -> Result<HostId> {
-        let name = format!("host-{}", self.hosts.len());
+        let name = format!("host-{}", self.started);
+        self.started += 1;
         let mut command = self.trellis()?;
         command
             .arg("host")

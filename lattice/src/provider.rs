@@ -1,6 +1,6 @@
 //! What a host and its providers say to each other (`wasmcloud-v1.md`, Providers).
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,27 @@ pub struct HostData {
     /// host is gone. 1.x closes it after the line.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_stdin: bool,
+    /// Ours: where the host takes and makes calls without NATS. A 1.x provider ignores it and stays with NATS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trellis_socket: Option<LocalSocket>,
+}
+
+/// The host's Unix socket, for the provider that the token was made for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalSocket {
+    /// The socket's file.
+    pub path: PathBuf,
+    /// Shown when connecting. Good for this run of the provider only.
+    pub token: String,
+}
+
+impl fmt::Debug for LocalSocket {
+    /// The token is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalSocket")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for HostData {

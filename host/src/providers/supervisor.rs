@@ -301,6 +301,7 @@ impl Run<'_> {
                 "trace_level": "info",
             }),
             keep_stdin: true,
+            trellis_socket: None,
         }
     }
 

@@ -123,7 +123,8 @@ pub struct ComponentStats {
     /// Calls that run now.
     #[serde(default)]
     pub in_flight: u32,
-    /// The most calls that ran or waited at once since the last inventory or heartbeat.
+    /// The most calls that ran or waited at once within the last seconds, whoever asked meanwhile; where nobody asked for
+    /// longer, since then.
     #[serde(default)]
     pub peak: u32,
     /// How long calls took, to the answer's head: the number at index `i` counts those of less than `2^i` microseconds and

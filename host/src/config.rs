@@ -45,6 +45,10 @@ pub struct HostConfig {
     pub provider_stop_grace: Duration,
     /// How long a component's calls may take to end when it is stopped.
     pub drain_timeout: Duration,
+    /// What the subjects of secrets backends begin with.
+    pub secrets_topic: String,
+    /// How often a backend is asked whether a secret is another by now. One of a certain version is not asked for again.
+    pub secrets_refresh: Duration,
     /// The log level that providers are given.
     pub log_level: Option<String>,
     /// Whether providers log JSON.
@@ -80,6 +84,8 @@ impl Default for HostConfig {
             health_interval: Duration::from_secs(30),
             provider_stop_grace: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
+            secrets_topic: trellis_lattice::secret::TOPIC.to_owned(),
+            secrets_refresh: Duration::from_secs(300),
             log_level: None,
             structured_logging: false,
         }

@@ -2,7 +2,11 @@
 
 use std::{io, path::PathBuf};
 
-use trellis_lattice::{HostId, claims::KeyError, connect::ConnectError};
+use trellis_lattice::{
+    HostId,
+    claims::{ClaimsError, KeyError},
+    connect::ConnectError,
+};
 
 use crate::{round_trip::NoRoundTrip, runtime::RuntimeError, store::StoreError};
 
@@ -39,6 +43,9 @@ pub enum HostError {
         /// What is wrong with it.
         source: KeyError,
     },
+    /// What the host says of itself to secrets backends can't be written.
+    #[error("the host's claims: {0}")]
+    Claims(#[from] ClaimsError),
     /// A label that can't be.
     #[error("label {0}")]
     Label(String),

@@ -27,6 +27,7 @@ use crate::{
     order::Order,
     providers::{Providers, Spawner},
     runtime::{LocalActors, Runtime},
+    secrets::Secrets,
     store::{Edit, Store, View},
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct Host {
     pub(crate) identity: Identity,
     pub(crate) policy: Arc<IssuerPolicy>,
     pub(crate) credentials: Credentials,
+    pub(crate) secrets: Secrets,
     /// For control, events and the lattice's state; its connection is kept by `lane`.
     pub(crate) client: Client,
     /// For calls, through `rpc`.

@@ -5,7 +5,7 @@
 //! - `control`: the control interface, one room a noun; `host`: what all its rooms share.
 //! - `store`: the lattice's state in JetStream, written and followed.
 //! - `components`, [`runtime`], [`links`], `routes`: what runs here, and where its calls go.
-//! - `providers`: processes, supervised.
+//! - `providers`: processes, supervised; `secrets`: what is asked of secrets backends for them.
 
 mod alive;
 mod components;
@@ -26,6 +26,7 @@ mod round_trip;
 mod routes;
 mod run;
 pub mod runtime;
+mod secrets;
 mod store;
 
 pub use config::HostConfig;

@@ -2,16 +2,17 @@
 
 mod delivery;
 mod health;
+mod keys;
 mod output;
 mod process;
 mod program;
 mod spawner;
 mod supervisor;
+mod vault;
 
 use std::sync::Arc;
 
 use dashmap::{DashMap, Entry};
-use nkeys::XKey;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::{
@@ -23,8 +24,12 @@ use trellis_lattice::{
 pub(crate) use delivery::REPLACED_GRACE;
 pub(crate) use spawner::Spawner;
 
-use crate::{host::Host, image::ImageRef};
+use crate::{host::Host, image::ImageRef, secrets::Entity};
+use keys::Keys;
 use process::Program;
+
+/// The annotation that names the application of what is started.
+const APP: &str = "wasmcloud.dev/appspec";
 
 /// The most providers of a host: each is a process.
 const MAX_PROVIDERS: usize = 1000;
@@ -38,35 +43,8 @@ struct Provider {
     program: Program,
     claims: Option<EventClaims>,
     keys: Keys,
-}
-
-/// The curve keys that a 1.x provider gets secrets by.
-#[derive(Default)]
-struct Keys {
-    host_public: String,
-    provider_seed: String,
-    provider_public: Option<String>,
-}
-
-impl std::fmt::Debug for Keys {
-    /// The seed is a secret.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys")
-            .field("provider_public", &self.provider_public)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Keys {
-    fn generate() -> Self {
-        let provider = XKey::new();
-        Self {
-            host_public: XKey::new().public_key(),
-            // A key just made has its seed.
-            provider_seed: provider.seed().unwrap_or_default(),
-            provider_public: Some(provider.public_key()),
-        }
-    }
+    /// For whom its secrets are asked.
+    entity: Entity,
 }
 
 /// The providers of a host.
@@ -202,6 +180,10 @@ impl Reserved {
 
     /// The provider without a program, for events.
     fn unprepared(&self) -> Provider {
+        let reference = self.supervised.description.image_ref.as_deref();
+        let is_builtin = reference.is_some_and(|reference| {
+            matches!(ImageRef::parse(reference), Ok(ImageRef::Builtin(_)))
+        });
         Provider {
             description: self.supervised.description.clone(),
             config: self.config.clone(),
@@ -210,7 +192,11 @@ impl Reserved {
                 arguments: Vec::new(),
             },
             claims: None,
-            keys: Keys::default(),
+            keys: Keys::generate(!is_builtin),
+            entity: Entity {
+                jwt: Err("it is not signed: sign it with `trellis sign`".into()),
+                app: self.supervised.description.annotations.get(APP).cloned(),
+            },
         }
     }
 
@@ -226,14 +212,14 @@ impl Reserved {
         if let Some(token) = &prepared.claims {
             provider.claims = Some(token.shown(OffsetDateTime::now_utc()));
             provider.description.revision = token.claims.wascap.revision.unwrap_or_default();
+            provider.entity.jwt = Ok(token.text.clone());
             host.keep_claims(&token.stored()).await;
+        }
+        if let Ok(ImageRef::Builtin(name)) = ImageRef::parse(&reference) {
+            provider.entity.jwt = host.secrets.builtin(&name);
         }
         provider.description.name = prepared.name;
         provider.program = prepared.program;
-        // The built-in ones listen to links by their id alone, in one order.
-        if !matches!(ImageRef::parse(&reference), Ok(ImageRef::Builtin(_))) {
-            provider.keys = Keys::generate();
-        }
         host.keep_reference(&provider.description.id, &reference)
             .await;
         Ok(provider)

@@ -32,6 +32,7 @@ use crate::{
     round_trip::round_trip,
     routes::HostRoutes,
     runtime::{LocalActors, Runtime, RuntimeConfig},
+    secrets::Secrets,
     store::{self, Bucket, Store, StoreError, View},
 };
 
@@ -115,6 +116,7 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
             rpc.clone(),
         )))),
         locals,
+        secrets: Secrets::new(client.clone(), config.secrets_topic.clone(), &identity)?,
         config: Arc::new(config),
         identity,
         policy: Arc::new(policy),

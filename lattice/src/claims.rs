@@ -22,6 +22,7 @@ pub mod provider;
 pub mod sign;
 pub mod token;
 pub mod view;
+pub mod vouch;
 pub mod wasi;
 pub mod world;
 
@@ -42,5 +43,6 @@ pub use sign::{
     ComponentDetails, ProviderDetails, Validity, grants_for, sign_archive, sign_component,
 };
 pub use token::{Claims, Token};
+pub use vouch::{HostMetadata, HostToken, sign_builtin, sign_host};
 pub use wasi::check_wasi_version;
 pub use world::World;

@@ -15,6 +15,7 @@ pub mod header;
 pub mod id;
 pub mod link;
 pub mod provider;
+pub mod secret;
 pub mod subject;
 
 pub use decode::{DecodeError, from_json};

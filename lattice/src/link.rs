@@ -55,6 +55,12 @@ impl Link {
         }
     }
 
+    /// Whether either side has secrets.
+    pub fn has_secrets(&self) -> bool {
+        let mut names = self.source_config.iter().chain(&self.target_config);
+        names.any(|name| crate::secret::is_reference(name))
+    }
+
     /// Checks what the types alone don't: parts that can stand in an interface's name, and not too many.
     ///
     /// # Errors
@@ -156,6 +162,10 @@ pub struct ResolvedLink {
     /// The target's secrets, if any.
     #[serde(default)]
     pub target_secrets: Option<serde_json::Value>,
+    /// Ours: the public X key of the provider that the secrets are sealed for. Another process of the same id, on
+    /// another host, gets its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_for: Option<String>,
 }
 
 impl ResolvedLink {
@@ -176,7 +186,13 @@ impl ResolvedLink {
             target_config,
             source_secrets: None,
             target_secrets: None,
+            sealed_for: None,
         }
+    }
+
+    /// Whether it has secrets, sealed or not.
+    pub fn has_secrets(&self) -> bool {
+        self.source_secrets.is_some() || self.target_secrets.is_some()
     }
 
     /// What identifies this link.

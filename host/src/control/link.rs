@@ -74,8 +74,10 @@ async fn put_in_turn(host: &Arc<Host>, link: &Link, replace: bool) -> Answer {
         host.view
             .wrote_spec(&link.source_id, written.revision, written.spec);
     }
-    let resolved = host.resolve_link(link);
-    tell_put(host, &resolved).await;
+    // Secrets are for a provider's own host to ask for; without them nobody has a use for the link.
+    if !link.has_secrets() {
+        tell_put(host, &host.resolve_link(link)).await;
+    }
     if let Some(before) = before.filter(|before| before.target != link.target) {
         take_from_old_target(host, &before);
     }

@@ -18,7 +18,7 @@ const REMEMBERED: Duration = Duration::from_secs(120);
 pub(crate) enum Told {
     /// It has this link now.
     Put(ResolvedLink),
-    /// It has this link no longer. Configurations are left out, as in 1.x.
+    /// It has this link no longer. Configurations and secrets are left out, as in 1.x.
     Delete(ResolvedLink),
 }
 
@@ -76,6 +76,12 @@ impl Delivery {
         told
     }
 
+    /// A link as it was given, if it was and goes to the same target.
+    pub(crate) fn given(&self, key: &LinkKey, target: &ComponentId) -> Option<&ResolvedLink> {
+        let link = self.given.get(key)?;
+        (&link.target == target).then_some(link)
+    }
+
     /// When [`Delivery::due`] has something next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.leaving.values().map(|(when, _)| *when).min()
@@ -113,6 +119,8 @@ impl Delivery {
     fn take_away(&mut self, key: LinkKey, mut link: ResolvedLink, now: Instant) -> Told {
         link.source_config.clear();
         link.target_config.clear();
+        link.source_secrets = None;
+        link.target_secrets = None;
         self.gone
             .retain(|_, (when, _)| now.duration_since(*when) < REMEMBERED);
         self.gone.insert(key, (now, link.clone()));

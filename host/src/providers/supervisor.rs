@@ -1,6 +1,8 @@
 //! Keeps one provider running: starts it, tells it of links and configuration, watches its health, and starts it
 //! again when it ends by itself.
 
+mod secrets;
+
 use std::{
     collections::HashSet,
     os::unix::process::ExitStatusExt as _,
@@ -12,9 +14,11 @@ use rand::Rng as _;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::{
+    Link, ResolvedLink,
     config::Config,
     event::{Event, HealthCheck, ProviderStartFailed, ProviderStarted, ProviderStopped},
     provider::{HostData, Shutdown},
+    secret::Secrets,
 };
 
 use super::{
@@ -22,8 +26,10 @@ use super::{
     delivery::{Delivery, Told},
     health::{self, News},
     process::Process,
+    vault::Vault,
 };
 use crate::host::Host;
+use secrets::secret_json;
 
 /// The signal that ends a process without asking it.
 const SIGKILL: i32 = nix::sys::signal::Signal::SIGKILL as i32;
@@ -40,6 +46,8 @@ const SHUTDOWN_ANSWER: Duration = Duration::from_secs(2);
 enum Ended {
     /// We stopped it.
     Stopped,
+    /// We ended it because its own secrets are others now: it reads them when it starts.
+    Renewed,
     /// The program could not be started at all.
     NotStarted(String),
     /// It ended by itself.
@@ -64,9 +72,17 @@ pub(super) async fn supervise(host: &Arc<Host>, provider: &Provider, stop: Cance
             provider,
             ended,
             started: false,
+            vault: Vault::new(host.clone(), provider.entity.clone()),
+            waits_for: None,
+            unwell: None,
         };
         match run.run(&stop).await {
             Ended::Stopped => break,
+            Ended::Renewed => {
+                tracing::info!(provider = %id, "its secrets are new: starting it again");
+                (first, wait) = (false, RESTART.0);
+                continue;
+            }
             Ended::NotStarted(error) => {
                 tracing::error!(provider = %id, error, "the provider can't be started");
                 provider.tell_start_failed(host, error).await;
@@ -158,6 +174,11 @@ struct Run<'a> {
     /// When the run before it ended that had started.
     ended: Option<Instant>,
     started: bool,
+    vault: Vault,
+    /// Links that wait for their secrets, and why; for people.
+    waits_for: Option<String>,
+    /// Why it is unhealthy by its own account.
+    unwell: Option<String>,
 }
 
 impl Run<'_> {
@@ -167,12 +188,16 @@ impl Run<'_> {
         let mut connections = host.connections();
         changes.mark_unchanged();
         connections.mark_unchanged();
-        let data = self.host_data();
+        let Some(own_secrets) = self.own_secrets(stop).await else {
+            return Ended::Stopped;
+        };
+        let links = self.links(None);
+        let data = self.host_data(&links, &own_secrets);
         let mut config = Given {
             config: data.config.clone(),
             changed: false,
         };
-        let mut delivery = Delivery::new(&data.link_definitions);
+        let mut delivery = Delivery::new(&links);
         let id = &self.provider.description.id;
         let process = Process::start(&host.spawner, &self.provider.program, id, &data);
         let mut process = match process.await {
@@ -188,7 +213,7 @@ impl Run<'_> {
         let started_anyway = tokio::time::sleep(STARTED_ANYWAY);
         tokio::pin!(started_anyway);
         loop {
-            let due = delivery.next_due();
+            let (due, ask_at) = (delivery.next_due(), self.vault.next_due());
             tokio::select! {
                 () = stop.cancelled() => {
                     drop(health);
@@ -210,11 +235,29 @@ impl Run<'_> {
                     };
                 }
                 _ = changes.changed() => {
+                    self.vault.follow(self.secrets());
+                    self.tell_waiting().await;
                     let told = self.links_to_tell(&mut delivery);
                     links_changed |= !told.is_empty();
                     self.tell(told).await;
                     self.tell_config(&mut config).await;
                 }
+                is_news = self.vault.answered() => {
+                    if !is_news {
+                        continue;
+                    }
+                    let own = self.vault.values(&self.provider.config);
+                    if own.is_ok_and(|own| own != own_secrets) {
+                        drop(health);
+                        self.shut_down(process).await;
+                        return Ended::Renewed;
+                    }
+                    let told = self.links_to_tell(&mut delivery);
+                    links_changed |= !told.is_empty();
+                    self.tell(told).await;
+                    self.tell_waiting().await;
+                }
+                () = sleep_until(ask_at) => self.vault.ask(),
                 () = sleep_until(due) => {
                     let told = delivery.due(Instant::now());
                     links_changed |= !told.is_empty();
@@ -262,7 +305,7 @@ impl Run<'_> {
         (news, task)
     }
 
-    fn host_data(&self) -> HostData {
+    fn host_data(&self, links: &[ResolvedLink], secrets: &Secrets) -> HostData {
         let host = self.host;
         let id = &self.provider.description.id;
         let (config, _) = host.view.merged_config(&self.provider.config);
@@ -277,17 +320,18 @@ impl Run<'_> {
             provider_key: id.clone(),
             env_values: Default::default(),
             instance_id: uuid::Uuid::new_v4().to_string(),
-            link_definitions: host
-                .view
-                .links_of(id)
+            link_definitions: links
                 .iter()
-                .map(|link| host.resolve_link(link))
+                .map(|link| self.provider.keys.seal(link))
                 .collect(),
             cluster_issuers: Vec::new(),
             config,
-            secrets: Default::default(),
-            host_xkey_public_key: self.provider.keys.host_public.clone(),
-            provider_xkey_private_key: self.provider.keys.provider_seed.clone(),
+            secrets: secrets
+                .iter()
+                .map(|(name, value)| (name.clone(), secret_json(value)))
+                .collect(),
+            host_xkey_public_key: self.provider.keys.host_public(),
+            provider_xkey_private_key: self.provider.keys.provider_seed(),
             default_rpc_timeout_ms: Some(
                 u64::try_from(host.config.component_limits.call_deadline.as_millis())
                     .unwrap_or(u64::MAX),
@@ -307,15 +351,11 @@ impl Run<'_> {
 
     fn links_to_tell(&self, delivery: &mut Delivery) -> Vec<Told> {
         let id = &self.provider.description.id;
-        let links = self.host.view.links();
-        let (own, others): (Vec<_>, Vec<_>) = links
-            .into_iter()
-            .partition(|link| &link.source_id == id || &link.target == id);
-        let elsewhere: HashSet<_> = others.iter().map(trellis_lattice::Link::key).collect();
-        let wanted = own
-            .iter()
-            .map(|link| self.host.resolve_link(link))
-            .collect();
+        let mut elsewhere: HashSet<_> = self.host.view.links().iter().map(Link::key).collect();
+        for own in self.host.view.links_of(id) {
+            elsewhere.remove(&own.key());
+        }
+        let wanted = self.links(Some(delivery));
         delivery.update(id, wanted, &elsewhere, Instant::now())
     }
 
@@ -324,13 +364,18 @@ impl Run<'_> {
         for told in told {
             match &told {
                 Told::Put(link) => {
-                    self.host
-                        .publish_link(&self.host.subjects.provider_link_put(id), link)
-                        .await;
-                    if let Some(key) = &self.provider.keys.provider_public {
+                    let link = self.provider.keys.seal(link);
+                    let key = self.provider.keys.provider_public();
+                    // Nobody else of its id could open the secrets.
+                    if key.is_none() || !link.has_secrets() {
+                        self.host
+                            .publish_link(&self.host.subjects.provider_link_put(id), &link)
+                            .await;
+                    }
+                    if let Some(key) = &key {
                         // Where 1.9's providers listen.
                         self.host
-                            .publish_link(&self.host.subjects.provider_link_put(key), link)
+                            .publish_link(&self.host.subjects.provider_link_put(key), &link)
                             .await;
                     }
                 }
@@ -368,6 +413,9 @@ impl Run<'_> {
         }
         let description = &self.provider.description;
         self.host.providers.set_not_ready(&description.id, None);
+        if self.waits_for.is_some() {
+            self.tell_trouble().await;
+        }
         let after_ms = self.ended.map(|ended| ended.elapsed().as_millis());
         if let Some(after_ms) = after_ms {
             tracing::info!(provider = %description.id, after_ms, "the provider is back");
@@ -388,7 +436,15 @@ impl Run<'_> {
             .await;
     }
 
-    async fn tell_health(&self, news: News) {
+    async fn tell_health(&mut self, news: News) {
+        match &news {
+            News::Up | News::Same => {}
+            News::Passed => self.unwell = None,
+            News::Failed(why) => self.unwell = Some(why.clone()),
+        }
+        if self.waits_for.is_some() {
+            return self.tell_trouble().await;
+        }
         let event = |message| health_event(self.host, self.provider, message);
         let event = match news {
             News::Up => return,

@@ -10,6 +10,7 @@ use trellis_lattice::{
     ComponentId, Link,
     bucket::{ComponentSpec, LatticeKey, StoredClaims},
     config::{self, Config},
+    secret::is_reference,
 };
 
 use super::{Bucket, StoreError, decode, encode};
@@ -89,12 +90,13 @@ impl View {
     }
 
     /// Several configurations as one; of one key the last one counts. Names that don't exist are left out and given
-    /// back too.
+    /// back too. Secrets' references must exist, but are no part of it: what they stand for is given otherwise.
     pub(crate) fn merged_config(&self, names: &[String]) -> (Config, Vec<String>) {
         let mut merged = Config::new();
         let mut missing = Vec::new();
         for name in names {
             match self.configs.get(name) {
+                Some(_) if is_reference(name) => {}
                 Some(config) => {
                     merged.extend(
                         config

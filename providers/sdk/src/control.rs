@@ -59,7 +59,7 @@ impl Subscriptions {
                 .map_err(|error| RunError::Nats(error.to_string()))
         };
         let links_with_secrets = match keys {
-            // A 1.x host puts each link a second time, with its secrets, to the provider's X key.
+            // Links with secrets, and from a 1.x host all of them once more, are put to the provider's X key.
             Some(keys) => {
                 Some(subscribe(subjects.provider_link_put(&keys.provider_public())).await?)
             }

@@ -64,6 +64,11 @@ impl<P: Provider> Links<P> {
 
     /// A link was put. One that is there already, unchanged, is left alone unless it failed.
     pub(crate) async fn put(&mut self, link: ResolvedLink) {
+        let own_key = self.keys.as_ref().map(SecretKeys::provider_public);
+        if link.sealed_for.is_some() && link.sealed_for != own_key {
+            tracing::debug!(link = %link.key(), "a link whose secrets are for another process of this id");
+            return;
+        }
         let mut ours = false;
         for role in [Role::Source, Role::Target] {
             if end(&link, role) == &self.provider_id {

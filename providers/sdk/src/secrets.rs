@@ -1,39 +1,10 @@
 //! Secrets that come with a link or with the provider's configuration (`wasmcloud-v1.md`, Providers).
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use nkeys::XKey;
-use serde::{Deserialize, Serialize};
 use trellis_lattice::from_json;
-
-/// One secret. It is never shown by `Debug`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "value")]
-pub enum Secret {
-    /// A text.
-    String(String),
-    /// Bytes.
-    Bytes(Vec<u8>),
-}
-
-/// Secrets by their names.
-pub type Secrets = BTreeMap<String, Secret>;
-
-impl Secret {
-    /// The secret as text, if it is one.
-    pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::String(text) => Some(text),
-            Self::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-        }
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
+pub use trellis_lattice::secret::{SecretValue as Secret, Secrets};
 
 /// Secrets that can't be read.
 #[derive(Debug, thiserror::Error)]

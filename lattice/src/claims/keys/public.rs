@@ -3,10 +3,11 @@
 use std::{fmt, marker::PhantomData, str::FromStr, sync::Arc};
 
 use ed25519_dalek::VerifyingKey;
-use nkeys::KeyPair;
+use nkeys::{KeyPair, KeyPairType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 
-use super::{Article, KeyError, KeyKind, Role, shorten};
+use super::{Article, KeyError, KeyKind, Provider, Role, shorten};
 
 /// A public key, its prefix and checksum verified.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +51,17 @@ impl<R: Role> PublicKey<R> {
     /// Whether a signature of some bytes was made with this key's seed.
     pub fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
         public_pair(&self.text).is_ok_and(|pair| pair.verify(bytes, signature).is_ok())
+    }
+}
+
+impl PublicKey<Provider> {
+    /// What stands for a built-in provider in claims: the same in every lattice, so that a secrets backend can be told
+    /// once what it may have. Nothing is ever signed with it.
+    #[expect(clippy::expect_used, reason = "any 32 bytes make a key")]
+    pub fn of_builtin(name: &str) -> Self {
+        let digest = Sha256::digest(format!("trellis builtin provider {name}"));
+        let pair = KeyPair::new_from_raw(KeyPairType::Service, digest.into());
+        Self::of(&pair.expect("32 bytes"))
     }
 }
 

@@ -52,6 +52,11 @@ async fn everything_comes_back_after_nats_restarts() -> Result<()> {
 
     // Control works again, and so does what follows from it.
     let host = lattice.host()?.id.clone();
+    until("the host is back", || async {
+        // Its connection for control is not the one that calls go over.
+        Ok(lattice.control.inventory(&host).await?)
+    })
+    .await?;
     lattice
         .run_actor_on(&host, "hello", "http_hello", 2, &[])
         .await?;

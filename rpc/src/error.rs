@@ -32,6 +32,18 @@ pub enum CallError {
         /// `instance.function`.
         operation: String,
     },
+    /// The target has that function with other types: it was built against another version of the interface.
+    #[error(
+        "{target:?} exports {operation} with other types than its caller expects: {difference}; build both against the same version of the interface"
+    )]
+    TypesDiffer {
+        /// The component that was called.
+        target: String,
+        /// `instance.function`.
+        operation: String,
+        /// Where they differ, and what either side has there.
+        difference: String,
+    },
     /// The deadline passed. The call may or may not have had its effect.
     #[error("deadline passed after {after_ms} ms")]
     DeadlineExceeded {
@@ -72,6 +84,7 @@ impl CallError {
             Self::MissingLink { .. } => "missing-link",
             Self::NoResponder { .. } => "no-responder",
             Self::UnknownFunction { .. } => "unknown-function",
+            Self::TypesDiffer { .. } => "types-differ",
             Self::DeadlineExceeded { .. } => "deadline-exceeded",
             Self::Cancelled => "cancelled",
             Self::Overloaded(_) => "overloaded",
@@ -85,6 +98,13 @@ impl CallError {
     /// What a callee without a word for it says by sending no results: that it failed (1.x does so).
     pub(crate) fn without_results() -> Self {
         Self::Failed("the callee ended the call without a result and without a reason".to_owned())
+    }
+
+    /// What a gap in the numbers of messages means.
+    pub(crate) fn lost(expected: u64, found: u64) -> Self {
+        Self::Transport(format!(
+            "messages were lost: number {found} came where {expected} was due"
+        ))
     }
 
     /// The error a callee sent: the kind if we know it, its message in any case.

@@ -2,15 +2,21 @@
 //!
 //! - [`call`]: what a call is, from the caller's and from the callee's side, the same on every route.
 //! - [`value`], [`codec`]: the value encoding, for dynamic values and for Rust types.
-//! - [`nats`]: the NATS route.
+//! - [`nats`]: the NATS route; [`socket`]: the one over Unix sockets.
 //! - [`interface`]: the wire forms of the interfaces that Trellis types itself.
 
 pub mod call;
 pub mod channel;
 pub mod codec;
+mod credit;
+mod deadline;
 pub mod error;
 pub mod interface;
+mod mailbox;
 pub mod nats;
+mod root;
+mod serving;
+pub mod socket;
 pub mod trace;
 pub mod value;
 
@@ -19,3 +25,4 @@ pub use call::{
 };
 pub use channel::{ByteStream, Channels, Path};
 pub use error::CallError;
+pub use serving::ServeOptions;

@@ -25,12 +25,9 @@
 mod answer;
 mod channel;
 mod connection;
-mod credit;
 mod exchange;
 mod headers;
-mod mailbox;
 mod operation;
-mod root;
 mod route;
 mod serve;
 
@@ -41,6 +38,7 @@ use trellis_lattice::{ComponentId, LatticeName, subject::Subjects};
 
 pub use self::serve::Serving;
 use self::{connection::Connection, route::NatsRoute};
+pub use crate::serving::ServeOptions;
 use crate::{CallError, Handler, Route};
 
 /// Bounds of the calls over one connection.
@@ -68,24 +66,6 @@ impl Default for NatsOptions {
             plain_buffer_bytes: 8 << 20,
             max_message_bytes: 64 << 20,
             probe_interval: Duration::from_secs(5),
-        }
-    }
-}
-
-/// How a target's calls are served.
-#[derive(Clone, Debug)]
-pub struct ServeOptions {
-    /// How many calls run at once; one more is refused at once with [`CallError::Overloaded`]. Default: 1024.
-    pub max_in_flight: usize,
-    /// The deadline of a call that comes without one. Default: 30 s.
-    pub default_deadline: Duration,
-}
-
-impl Default for ServeOptions {
-    fn default() -> Self {
-        Self {
-            max_in_flight: 1024,
-            default_deadline: Duration::from_secs(30),
         }
     }
 }

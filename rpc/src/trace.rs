@@ -33,6 +33,20 @@ impl TraceContext {
         }
     }
 
+    /// Its trace's id, its parent's id and its flags.
+    pub(crate) fn to_parts(self) -> (u128, u64, u8) {
+        (self.trace_id, self.parent_id, self.flags)
+    }
+
+    /// The reverse of [`Self::to_parts`]; `None` for an id of zero, which is the specification's "invalid".
+    pub(crate) fn from_parts(trace_id: u128, parent_id: u64, flags: u8) -> Option<Self> {
+        (trace_id != 0 && parent_id != 0).then_some(Self {
+            trace_id,
+            parent_id,
+            flags,
+        })
+    }
+
     /// The trace's id.
     pub fn trace_id(&self) -> u128 {
         self.trace_id

@@ -1,32 +1,28 @@
 //! One call on the callee's side: its parameters in, its results or its error out.
 
 use std::{
-    panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use async_nats::{Message, Subject};
 use bytes::Bytes;
-use futures::FutureExt as _;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     channel::{self, Peer},
     connection::{Connection, Opened},
-    exchange::{Dialect, Receives, RootEvent},
+    exchange::{Dialect, Receives, RootEvent, add_part},
     headers,
-    root::Root,
 };
 use crate::{
     call::{Handler, Incoming, IncomingCall, Operation, Outgoing},
     channel::Channels,
     error::CallError,
+    root::Root,
+    serving,
 };
-
-/// The longest error message that travels.
-const MAX_ERROR_BYTES: usize = 16 * 1024;
 
 /// What is needed to answer a call.
 pub(super) struct Answer {
@@ -73,7 +69,7 @@ impl Answer {
             .get_or_insert_with(|| received + default_deadline);
         let unanswered = Unanswered(Some(&self));
         let total = headers::total(message.headers.as_ref());
-        let work = AssertUnwindSafe(async {
+        let work = async {
             // In a box, as everything that a simple call does not need.
             let whole = self.dialect.is_trellis() && total.is_none();
             let params = match whole {
@@ -86,11 +82,7 @@ impl Answer {
                     let gathered = Box::pin(self.gather(message.payload, total));
                     tokio::time::timeout(default_deadline, gathered)
                         .await
-                        .map_err(|_| {
-                            CallError::Transport(
-                                "the parameters did not come whole in time".to_owned(),
-                            )
-                        })??
+                        .map_err(|_| serving::late_params())??
                 }
             };
             let cancelled = self.cancelled.clone();
@@ -102,33 +94,23 @@ impl Answer {
                     cancelled,
                 })
                 .await
-        });
-        let result = tokio::select! {
-            biased;
-            () = self.cancelled.cancelled() => return unanswered.answer(),
-            result = tokio::time::timeout_at(deadline.into(), work.catch_unwind()) => match result {
-                Ok(Ok(result)) => result,
-                Ok(Err(_panic)) => Err(CallError::Failed("the callee panicked; its log says where".to_owned())),
-                Err(_) => {
-                    self.cancelled.cancel();
-                    let waited = received.elapsed().as_millis();
-                    Err(CallError::DeadlineExceeded { after_ms: u64::try_from(waited).unwrap_or(u64::MAX) })
-                }
-            },
         };
+        let result = serving::run(work, &self.cancelled, received, deadline).await;
         unanswered.answer();
         match result {
-            Ok(results) => self.respond(results).await,
-            Err(error) => Box::pin(self.refuse(&error)).await,
+            None => {}
+            Some(Ok(results)) => self.respond(results).await,
+            Some(Err(error)) => Box::pin(self.refuse(&error)).await,
         }
     }
 
     /// Says that the call failed, and why. A 1.x caller sees what it sees of a 1.x callee: results without a byte.
     pub(super) async fn refuse(&self, error: &CallError) {
         tracing::debug!(kind = error.kind(), %error, "a call failed");
-        let mut message = error.to_string();
-        message.truncate(message.floor_char_boundary(MAX_ERROR_BYTES));
-        let (headers, message) = (Some(headers::of_error(error)), Bytes::from(message));
+        let (headers, message) = (
+            Some(headers::of_error(error)),
+            Bytes::from(serving::words(error)),
+        );
         let sent = match self.dialect {
             Dialect::Trellis { .. } => self.publish("", None, headers, message).await,
             Dialect::Plain => self.refuse_plainly(headers, message).await,
@@ -217,7 +199,7 @@ impl Answer {
         while !root.complete {
             let next = peer.wait(peer.exchange.root.next()).await?;
             if let Some((RootEvent::Chunk(message), _)) = next {
-                root.add(message, plain)?;
+                add_part(&mut root, message, plain)?;
             }
         }
         peer.exchange.root.end(Ok(()));
@@ -322,7 +304,7 @@ impl Drop for Unanswered<'_> {
         else {
             return;
         };
-        let stopped = CallError::Transport("the callee was stopped during the call".to_owned());
+        let stopped = serving::stopped();
         let headers = Some(headers::of_error(&stopped));
         match dialect {
             Dialect::Trellis { .. } => {

@@ -8,12 +8,12 @@ use futures::{StreamExt as _, future::BoxFuture, stream};
 
 use super::{
     connection::Connection,
-    credit::{Credit, Reached},
-    exchange::{Channel, Dialect, Exchange, cost},
+    exchange::{Channel, Dialect, Exchange},
     headers,
 };
 use crate::{
     channel::{ByteStream, Path},
+    credit::{Credit, Reached, Window, cost},
     error::CallError,
 };
 
@@ -259,15 +259,13 @@ pub(super) fn read<K: Send + 'static>(
     opening: Option<Opening>,
     keep: K,
 ) -> ByteStream {
-    let window = peer.connection.options.window_bytes as u64;
+    let window = Window::granted(peer.connection.options.window_bytes as u64);
     let reader = Reader {
         peer,
         channel,
         path,
         opening,
         window,
-        read: 0,
-        granted: window,
         open: true,
     };
     Box::pin(stream::unfold(
@@ -285,9 +283,7 @@ struct Reader {
     channel: Arc<Channel>,
     path: Path,
     opening: Option<Opening>,
-    window: u64,
-    read: u64,
-    granted: u64,
+    window: Window,
     open: bool,
 }
 
@@ -310,13 +306,10 @@ impl Reader {
         let Some((chunk, cost)) = self.peer.wait(self.channel.chunks.next()).await? else {
             return Ok(None);
         };
-        self.read += cost as u64;
-        // Half a window at a time: a grant costs a message.
         if self.peer.dialect.is_trellis()
-            && self.read + self.window >= self.granted + self.window / 2
+            && let Some(total) = self.window.read(cost)
         {
-            self.granted = self.read + self.window;
-            let payload = Bytes::from(self.granted.to_string());
+            let payload = Bytes::from(total.to_string());
             self.peer
                 .connection
                 .publish(self.grants(), None, None, payload)

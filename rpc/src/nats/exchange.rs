@@ -13,19 +13,14 @@ use async_nats::{Message, Subject};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::{credit::Credit, headers, mailbox::Mailbox};
+use super::headers;
 use crate::{
     channel::{MAX_CHANNELS, MAX_PATH, Path},
+    credit::{Credit, cost},
     error::CallError,
+    mailbox::Mailbox,
+    root::Root,
 };
-
-/// What holding a message costs beside its payload; both sides count it in a window.
-pub(super) const MESSAGE_COST: usize = 64;
-
-/// What a message counts against a bound or a window.
-pub(super) fn cost(payload: &[u8]) -> usize {
-    payload.len() + MESSAGE_COST
-}
 
 /// Which values arrive here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,7 +305,7 @@ impl Channel {
             progress.next_sequence = sequence.saturating_add(1);
             drop(progress);
             if sequence != expected {
-                return self.chunks.end(Err(lost(expected, sequence)));
+                return self.chunks.end(Err(CallError::lost(expected, sequence)));
             }
         }
         if message.payload.is_empty() {
@@ -328,11 +323,13 @@ impl Channel {
     }
 }
 
-/// What a gap in the numbers means.
-pub(super) fn lost(expected: u64, found: u64) -> CallError {
-    CallError::Transport(format!(
-        "messages were lost: number {found} came where {expected} was due"
-    ))
+/// Adds a further part of the root values. A 1.x peer's last one is empty.
+pub(super) fn add_part(root: &mut Root, message: Message, plain: bool) -> Result<(), CallError> {
+    if plain && message.payload.is_empty() {
+        root.complete = true;
+        return Ok(());
+    }
+    root.add(headers::sequence(message.headers.as_ref()), message.payload)
 }
 
 /// `0.1` as a path and its length.
@@ -354,6 +351,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credit::MESSAGE_COST;
 
     fn exchange(receives: Receives) -> Exchange {
         let bounds = Bounds {

@@ -1,14 +1,11 @@
 //! What travels beside the values, as NATS headers.
 
-use std::{
-    str::FromStr as _,
-    time::{Duration, Instant},
-};
+use std::{str::FromStr as _, time::Instant};
 
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use trellis_lattice::header;
 
-use crate::{call::CallContext, error::CallError};
+use crate::{call::CallContext, deadline, error::CallError};
 
 const SOURCE_ID: HeaderName = HeaderName::from_static(header::SOURCE_ID);
 const TARGET_ID: HeaderName = HeaderName::from_static(header::TARGET_ID);
@@ -19,9 +16,6 @@ const ERROR_KIND: HeaderName = HeaderName::from_static(header::ERROR_KIND);
 const FLOW: HeaderName = HeaderName::from_static(header::FLOW);
 const SEQUENCE: HeaderName = HeaderName::from_static(header::SEQUENCE);
 const TOTAL: HeaderName = HeaderName::from_static(header::TOTAL);
-
-/// A caller that names a farther deadline means "no deadline".
-const LONGEST_DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A call's headers. `total` is given when the parameters go on after the first message.
 ///
@@ -47,9 +41,7 @@ pub(super) fn of_call(
     if let Some(trace) = &context.trace {
         headers.insert(TRACEPARENT, trace.to_string());
     }
-    let left = deadline.saturating_duration_since(Instant::now());
-    // Rounded up: the callee does not end before the caller stops waiting.
-    headers.insert(DEADLINE_MS, left.as_millis().saturating_add(1).to_string());
+    headers.insert(DEADLINE_MS, HeaderValue::from(deadline::ms_left(deadline)));
     headers.insert(FLOW, HeaderValue::from(window));
     Ok(headers)
 }
@@ -64,8 +56,7 @@ pub(super) fn context(headers: Option<&HeaderMap>, received: Instant) -> CallCon
         source_id: text(SOURCE_ID),
         target_id: text(TARGET_ID),
         link_name: text(LINK_NAME),
-        deadline: number(headers, DEADLINE_MS)
-            .and_then(|ms| received.checked_add(Duration::from_millis(ms).min(LONGEST_DEADLINE))),
+        deadline: number(headers, DEADLINE_MS).and_then(|ms| deadline::after(received, ms)),
         trace: headers
             .get(TRACEPARENT)
             .and_then(|value| value.as_str().parse().ok()),
@@ -137,6 +128,8 @@ fn number(headers: &HeaderMap, name: HeaderName) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::trace::TraceContext;
 

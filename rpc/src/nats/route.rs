@@ -16,14 +16,15 @@ use trellis_lattice::ComponentId;
 use super::{
     channel::{self, Peer},
     connection::{Connection, Opened},
-    exchange::{Dialect, Receives, RootEvent},
+    exchange::{Dialect, Receives, RootEvent, add_part},
     headers,
-    root::Root,
 };
 use crate::{
     call::{Call, Incoming, Operation, Outgoing, Route, RouteKind},
     channel::{ByteStream, Channels, Path},
+    deadline,
     error::CallError,
+    root::Root,
 };
 
 /// More operations than a target has are named by mistake; they are not remembered.
@@ -74,12 +75,7 @@ impl NatsRoute {
             .unwrap_or_else(|| started + self.connection.options.default_deadline);
         match tokio::time::timeout_at(deadline.into(), self.call_once(call, deadline)).await {
             Ok(result) => result,
-            Err(_) => {
-                let waited = started.elapsed().as_millis();
-                Err(CallError::DeadlineExceeded {
-                    after_ms: u64::try_from(waited).unwrap_or(u64::MAX),
-                })
-            }
+            Err(_) => Err(deadline::exceeded(started)),
         }
     }
 
@@ -187,7 +183,7 @@ impl NatsRoute {
                         .peer
                         .get()
                         .is_some_and(|peer| !peer.dialect.is_trellis());
-                    root.add(message, plain)?;
+                    add_part(&mut root, message, plain)?;
                 }
                 RootEvent::Failed(message) => {
                     let reason = String::from_utf8_lossy(&message.payload);

@@ -12,10 +12,11 @@ use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use trellis_lattice::ComponentId;
 
-use super::{ServeOptions, answer::Answer, connection::Connection, exchange::Dialect, operation};
+use super::{answer::Answer, connection::Connection, exchange::Dialect, operation};
 use crate::{
     call::{Handler, Operation},
     error::CallError,
+    serving::{self, ServeOptions},
 };
 
 /// More operations than a target has are named by mistake or malice; they are not remembered.
@@ -144,9 +145,8 @@ impl Server {
                 .await;
         };
         if self.tasks.len() >= self.options.max_in_flight {
-            let limit = self.options.max_in_flight;
-            let busy = format!("{} runs {limit} calls at once, its limit", self.target);
-            return answer.refuse(&CallError::Overloaded(busy)).await;
+            let busy = serving::overloaded(&self.target, self.options.max_in_flight);
+            return answer.refuse(&busy).await;
         }
         let entry = dialect
             .is_trellis()

@@ -8,9 +8,47 @@ use std::{
 
 use crate::error::CallError;
 
+/// What holding a message costs beside its payload; both sides count it in a window.
+pub(crate) const MESSAGE_COST: usize = 64;
+
+/// What a message counts against a bound or a window.
+pub(crate) fn cost(payload: &[u8]) -> usize {
+    payload.len() + MESSAGE_COST
+}
+
+/// The reader's side: what it has let the writer send, and how far it has read.
+#[derive(Debug)]
+pub(crate) struct Window {
+    bytes: u64,
+    read: u64,
+    granted: u64,
+}
+
+impl Window {
+    /// A window of so many bytes that the writer knows of.
+    pub(crate) fn granted(bytes: u64) -> Self {
+        Self {
+            bytes,
+            read: 0,
+            granted: bytes,
+        }
+    }
+
+    /// Notes what a message that was read had cost. Gives the bytes in all to grant now, if any: half a window at a
+    /// time, since a grant costs a message.
+    pub(crate) fn read(&mut self, cost: usize) -> Option<u64> {
+        self.read += cost as u64;
+        if self.read + self.bytes < self.granted + self.bytes / 2 {
+            return None;
+        }
+        self.granted = self.read + self.bytes;
+        Some(self.granted)
+    }
+}
+
 /// Bytes granted for one channel, counted from its start. One writer waits on it.
 #[derive(Debug, Default)]
-pub(super) struct Credit {
+pub(crate) struct Credit {
     state: Mutex<State>,
 }
 
@@ -30,7 +68,7 @@ enum End {
 
 /// What waiting for credit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reached {
+pub(crate) enum Reached {
     /// There is enough.
     Granted,
     /// The reader wants no more.
@@ -39,27 +77,27 @@ pub(super) enum Reached {
 
 impl Credit {
     /// Grants so many bytes in all; never fewer than before.
-    pub(super) fn grant(&self, total: u64) {
+    pub(crate) fn grant(&self, total: u64) {
         self.change(|state| state.granted = state.granted.max(total));
     }
 
     /// The reader wants no more.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.change(|state| state.end = state.end.take().or(Some(End::Stopped)));
     }
 
     /// The way there broke.
-    pub(super) fn fail(&self, error: CallError) {
+    pub(crate) fn fail(&self, error: CallError) {
         self.change(|state| state.end = state.end.take().or(Some(End::Failed(error))));
     }
 
     /// Waits until so many bytes in all are granted.
-    pub(super) async fn reach(&self, total: u64) -> Result<Reached, CallError> {
+    pub(crate) async fn reach(&self, total: u64) -> Result<Reached, CallError> {
         self.wait(|state| state.granted >= total).await
     }
 
     /// Waits until the reader wants no more, or the way there breaks.
-    pub(super) async fn ended(&self) -> Result<Reached, CallError> {
+    pub(crate) async fn ended(&self) -> Result<Reached, CallError> {
         self.wait(|_| false).await
     }
 

@@ -12,7 +12,7 @@ use crate::error::CallError;
 /// What arrives for one reader. Whoever fills it never waits, so that one slow reader holds up nobody else; what goes
 /// past the bound is refused.
 #[derive(Debug)]
-pub(super) struct Mailbox<T> {
+pub(crate) struct Mailbox<T> {
     state: Mutex<State<T>>,
 }
 
@@ -28,7 +28,7 @@ struct State<T> {
 
 /// The item does not fit.
 #[derive(Debug)]
-pub(super) struct Full;
+pub(crate) struct Full;
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
@@ -46,7 +46,7 @@ impl<T> Default for Mailbox<T> {
 
 impl<T> Mailbox<T> {
     /// Adds an item unless the mailbox would hold more than `limit` with it. After the end, items are dropped.
-    pub(super) fn push(&self, item: T, cost: usize, limit: usize) -> Result<(), Full> {
+    pub(crate) fn push(&self, item: T, cost: usize, limit: usize) -> Result<(), Full> {
         let mut state = self.lock();
         if state.end.is_some() {
             return Ok(());
@@ -61,7 +61,7 @@ impl<T> Mailbox<T> {
     }
 
     /// Ends it, after what it holds. Only the first end counts.
-    pub(super) fn end(&self, end: Result<(), CallError>) {
+    pub(crate) fn end(&self, end: Result<(), CallError>) {
         let mut state = self.lock();
         if state.end.is_none() {
             state.end = Some(end);
@@ -70,7 +70,7 @@ impl<T> Mailbox<T> {
     }
 
     /// The next item and its cost; `None` at the end, an error when it ended with one.
-    pub(super) async fn next(&self) -> Result<Option<(T, usize)>, CallError> {
+    pub(crate) async fn next(&self) -> Result<Option<(T, usize)>, CallError> {
         poll_fn(|context| {
             let mut state = self.lock();
             if let Some((item, cost)) = state.items.pop_front() {

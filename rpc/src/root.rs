@@ -1,24 +1,23 @@
 //! Root values in several messages, put together again.
 
-use async_nats::Message;
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::{exchange::lost, headers};
 use crate::error::CallError;
 
 /// Parameters or results that arrive in parts.
-pub(super) struct Root {
+#[derive(Debug)]
+pub(crate) struct Root {
     limit: usize,
     first: Bytes,
     more: BytesMut,
     total: Option<usize>,
     next_sequence: u64,
     /// They are all there.
-    pub(super) complete: bool,
+    pub(crate) complete: bool,
 }
 
 impl Root {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
             first: Bytes::new(),
@@ -30,7 +29,7 @@ impl Root {
     }
 
     /// The first part of so many bytes in all.
-    pub(super) fn begin(&mut self, total: u64, first: Bytes) -> Result<(), CallError> {
+    pub(crate) fn begin(&mut self, total: u64, first: Bytes) -> Result<(), CallError> {
         let total = usize::try_from(total).unwrap_or(usize::MAX);
         self.check(total)?;
         self.total = Some(total);
@@ -38,27 +37,23 @@ impl Root {
     }
 
     /// The first part of nobody says how many bytes: a 1.x peer.
-    pub(super) fn start(&mut self, first: Bytes) -> Result<(), CallError> {
+    pub(crate) fn start(&mut self, first: Bytes) -> Result<(), CallError> {
         self.append(first)
     }
 
-    /// A further part. A 1.x peer's last one is empty.
-    pub(super) fn add(&mut self, message: Message, plain: bool) -> Result<(), CallError> {
-        if plain && message.payload.is_empty() {
-            self.complete = true;
-            return Ok(());
-        }
-        if let Some(sequence) = headers::sequence(message.headers.as_ref()) {
+    /// A further part, with its number if parts are numbered.
+    pub(crate) fn add(&mut self, sequence: Option<u64>, part: Bytes) -> Result<(), CallError> {
+        if let Some(sequence) = sequence {
             if sequence != self.next_sequence {
-                return Err(lost(self.next_sequence, sequence));
+                return Err(CallError::lost(self.next_sequence, sequence));
             }
             self.next_sequence += 1;
         }
-        self.append(message.payload)
+        self.append(part)
     }
 
     /// The values.
-    pub(super) fn take(self) -> Bytes {
+    pub(crate) fn take(self) -> Bytes {
         if self.more.is_empty() {
             self.first
         } else {

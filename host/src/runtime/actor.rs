@@ -24,6 +24,7 @@ use super::{
     dynamic::handles::Released,
     failure::millis,
     gate::{Gate, Place},
+    instances::Kept,
     interface::Typed,
     module::Answers,
     scope::Scope,
@@ -40,6 +41,7 @@ const POOL_WAIT: Duration = Duration::from_secs(5);
 pub struct Actor {
     pub(super) shared: Arc<Shared>,
     gate: Arc<Gate>,
+    pub(super) kept: Arc<Kept>,
     pub(super) owners: serve::owners::Owners,
     /// Calls, and what goes on after they were answered: bodies being streamed, owners being told of dropped resources.
     tasks: TaskTracker,
@@ -83,6 +85,8 @@ pub struct Counters {
     pub waiting: usize,
     /// Instances that hold resources for callers.
     pub resource_instances: usize,
+    /// Instances that wait for their next call ([`Limits::reuse`]).
+    pub kept_instances: usize,
 }
 
 impl Counts {
@@ -91,12 +95,10 @@ impl Counts {
     }
 }
 
-/// A call's right to run, for as long as its instance lives: a place among its actor's calls, one in the pool, and the
-/// clock that ends it.
+/// A call's right to run, for as long as its instance is at it: a place among its actor's calls, and the clock that ends it.
 pub(super) struct Turn {
     shared: Arc<Shared>,
     _place: Place,
-    _pooled: OwnedSemaphorePermit,
     _clock: Running,
     _counted: stats::Running,
 }
@@ -139,6 +141,10 @@ impl Actor {
             links,
         } = options;
         let gate = Gate::new(max_instances as usize, limits.queue);
+        let kept = Arc::default();
+        if limits.reuse {
+            runtime.add_keeper(&kept);
+        }
         let owners = serve::owners::Owners::new(limits.resource_owners, limits.resource_idle);
         let slots = slots(&id, module, &links);
         let shared = Arc::new(Shared {
@@ -155,6 +161,7 @@ impl Actor {
         Ok(Arc::new(Self {
             shared,
             gate,
+            kept,
             owners,
             tasks: TaskTracker::new(),
             stopped: CancellationToken::new(),
@@ -189,6 +196,7 @@ impl Actor {
     /// Changes what it reads by `wasi:config`, from the next read on.
     pub fn set_config(&self, config: BTreeMap<String, String>) {
         self.shared.config.store(Arc::new(config));
+        self.kept.clear();
     }
 
     /// Whether it would run a call at once.
@@ -216,6 +224,7 @@ impl Actor {
             in_flight: self.in_flight(),
             waiting: self.gate.waiting(),
             resource_instances: self.owners.len(),
+            kept_instances: self.kept.len(),
         }
     }
 
@@ -231,6 +240,7 @@ impl Actor {
         }
         self.stopped.cancel();
         self.owners.clear();
+        self.kept.clear();
         self.tasks.wait().await;
     }
 
@@ -246,28 +256,35 @@ impl Actor {
                 full.waiting
             ))
         })?;
-        let places = &shared.runtime.places;
-        let pooled = match places.clone().try_acquire_owned() {
-            Ok(pooled) => pooled,
-            // Bounded, as actors that call each other could otherwise wait for places that they hold themselves.
-            Err(_) => match tokio::time::timeout(POOL_WAIT, places.clone().acquire_owned()).await {
-                Ok(Ok(pooled)) => pooled,
-                _ => {
-                    let calls = shared.runtime.config().max_calls;
-                    return Err(CallError::Overloaded(format!(
-                        "this host runs {calls} calls already: raise its max_calls"
-                    )));
-                }
-            },
-        };
         shared.counters.in_flight.fetch_add(1, Relaxed);
         Ok(Turn {
             shared: shared.clone(),
             _place: place,
-            _pooled: pooled,
             _clock: shared.runtime.ticker.running(),
             _counted: present.run(),
         })
+    }
+
+    /// Waits for a place among the host's instances.
+    pub(super) async fn pooled(&self) -> Result<OwnedSemaphorePermit, CallError> {
+        let runtime = &self.shared.runtime;
+        let places = &runtime.places;
+        loop {
+            if let Ok(pooled) = places.clone().try_acquire_owned() {
+                return Ok(pooled);
+            }
+            if !runtime.give_up_one() {
+                break;
+            }
+        }
+        // Bounded, as actors that call each other could otherwise wait for places that they hold themselves.
+        match tokio::time::timeout(POOL_WAIT, places.clone().acquire_owned()).await {
+            Ok(Ok(pooled)) => Ok(pooled),
+            _ => Err(CallError::Overloaded(format!(
+                "this host runs {} calls already: raise its max_calls",
+                runtime.calls()
+            ))),
+        }
     }
 
     /// Goes on with work after its call was answered, until it is done or the actor is stopped.
@@ -337,8 +354,8 @@ impl Actor {
         };
         let scope = Scope::new(self.shared.clone(), deadline, call.context.trace);
         let answered = match answers {
-            Answers::Http(proxy) => {
-                return serve::http::handle(self, proxy, scope, call, started).await;
+            Answers::Http(handler) => {
+                return serve::http::handle(self, handler, scope, call, started).await;
             }
             Answers::Messaging(index) => {
                 serve::messaging::handle(&self, index, scope, call, started).await

@@ -10,7 +10,7 @@ mod folder;
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     path::{Path, PathBuf},
-    time::SystemTime,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use wasmtime::{Engine, component::Component};
@@ -26,6 +26,8 @@ pub(super) struct Cache {
     folder: PathBuf,
     key: [u8; 32],
     limit_bytes: u64,
+    /// What the folder holds, as far as this host knows; others may share it.
+    held_bytes: AtomicU64,
     /// What the compiled code depends on beside the component: wasmtime's version, settings, CPU features.
     engine_hash: u64,
 }
@@ -48,17 +50,19 @@ impl Cache {
             folder: folder.to_owned(),
             key,
             limit_bytes,
+            held_bytes: AtomicU64::new(0),
             engine_hash: hasher.finish(),
         };
         cache.evict();
         Ok(cache)
     }
 
-    /// The compiled component, if it is there and ours.
+    /// The compiled component, if it is there and ours: mapped, so that of its code only what runs takes memory, and that can
+    /// be had from the file again.
     pub(super) fn get(&self, engine: &Engine, hash: &ContentHash) -> Option<Component> {
         let path = self.path(hash);
-        let code = match entry::read(&path, &self.key, &self.bound_to(hash)) {
-            Ok(code) => code,
+        let entry = match entry::open(&path, &self.key, &self.bound_to(hash)) {
+            Ok(entry) => entry,
             Err(Refused::NotThere) => return None,
             Err(Refused::Untrusted(why)) => {
                 tracing::warn!(file = %path.display(), why, "ignoring a compiled actor that this host did not write, compiling again");
@@ -69,15 +73,18 @@ impl Cache {
                 return None;
             }
         };
-        // SAFETY: `code` is exactly what `Component::serialize` gave an engine with this compatibility hash in a process that
-        // holds our key: its MAC, which covers these bytes and that hash, was just checked on the very bytes used here.
-        match unsafe { Component::deserialize(engine, code.bytes()) } {
+        // SAFETY: the file holds exactly what `Component::serialize` gave an engine with this compatibility hash in a process
+        // that holds our key: its MAC, which covers its bytes and that hash, was just checked, and the path leads to the very
+        // file that was checked, which nobody but this user can write to and nobody of us does (see `Verified`).
+        match unsafe { Component::deserialize_file(engine, entry.path()) } {
             Ok(component) => {
-                self.touch(&path);
+                if let Err(error) = entry.touch() {
+                    tracing::debug!(file = %path.display(), %error, "cannot mark a compiled actor as used");
+                }
                 Some(component)
             }
             Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "a compiled actor does not fit this engine, compiling again");
+                tracing::warn!(file = %path.display(), error = %format!("{error:#}"), "a compiled actor cannot be mapped, compiling again");
                 None
             }
         }
@@ -91,7 +98,12 @@ impl Cache {
             .map_err(|error| std::io::Error::other(error.to_string()))
             .and_then(|code| entry::write(&path, &self.key, &self.bound_to(hash), &code));
         match written {
-            Ok(()) => self.evict(),
+            Ok(bytes) => {
+                // Looking through the folder takes longer the more it holds.
+                if self.held_bytes.fetch_add(bytes, Relaxed) + bytes > self.limit_bytes {
+                    self.evict();
+                }
+            }
             Err(error) => {
                 tracing::warn!(file = %path.display(), %error, "cannot keep a compiled actor")
             }
@@ -115,20 +127,12 @@ impl Cache {
         bound
     }
 
-    /// Marks an entry as used; what is not used goes first when the folder is full.
-    fn touch(&self, path: &Path) {
-        let touched = std::fs::File::options()
-            .append(true)
-            .open(path)
-            .and_then(|file| file.set_modified(SystemTime::now()));
-        if let Err(error) = touched {
-            tracing::debug!(file = %path.display(), %error, "cannot mark a compiled actor as used");
-        }
-    }
-
     fn evict(&self) {
-        if let Err(error) = folder::evict(&self.folder, self.limit_bytes) {
-            tracing::warn!(folder = %self.folder.display(), %error, "cannot tidy the cache of compiled actors");
+        match folder::evict(&self.folder, self.limit_bytes) {
+            Ok(left) => self.held_bytes.store(left, Relaxed),
+            Err(error) => {
+                tracing::warn!(folder = %self.folder.display(), %error, "cannot tidy the cache of compiled actors");
+            }
         }
     }
 }

@@ -14,8 +14,8 @@ pub struct RuntimeConfig {
     pub cache_dir: Option<PathBuf>,
     /// How many bytes that folder may hold; the entries not used for longest go first.
     pub cache_bytes: u64,
-    /// How many calls may run at once, all actors together. Each takes a stack and at least one memory slot of address
-    /// space.
+    /// How many calls may run at once, all actors together, as far as the machine has room for them
+    /// ([`Runtime::calls`](super::Runtime::calls)): each takes memory, memory mappings and address space.
     pub max_calls: u32,
     /// The most memory that any actor's [`Limits::memory_bytes`] may grant.
     pub max_memory_bytes: usize,
@@ -38,7 +38,7 @@ impl Default for RuntimeConfig {
     }
 }
 
-/// What one actor may use. Each call has an instance of its own, so these are for each call.
+/// What one actor may use. Each call has an instance to itself, so these are for each call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Linear memory, all memories of an instance together.
@@ -55,6 +55,9 @@ pub struct Limits {
     pub resource_owners: usize,
     /// How long resources that nobody uses are held for a caller.
     pub resource_idle: Duration,
+    /// Whether an instance that answered a call may answer another: for actors that keep nothing of one call that another
+    /// must not see. Without it each call has a new one.
+    pub reuse: bool,
 }
 
 impl Default for Limits {
@@ -66,6 +69,7 @@ impl Default for Limits {
             queue: 1024,
             resource_owners: 32,
             resource_idle: Duration::from_secs(300),
+            reuse: false,
         }
     }
 }

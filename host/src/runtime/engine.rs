@@ -4,7 +4,11 @@ use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
 };
 
-use super::{RuntimeConfig, error::RuntimeError};
+use super::{
+    RuntimeConfig,
+    error::RuntimeError,
+    machine::{Bound, Machine, has_address_space, raise_open_files},
+};
 
 /// What a guest may use of its stack; the rest of [`STACK_BYTES`] is for host functions that it calls.
 const WASM_STACK_BYTES: usize = 1 << 20;
@@ -23,32 +27,78 @@ const KEEP_RESIDENT_BYTES: usize = 64 << 10;
 /// The same of its memory: only pages that it wrote to are wiped, where the kernel can tell which they are.
 const KEEP_MEMORY_BYTES: usize = 1 << 20;
 
+/// Address space of one memory slot with its guard (wasmtime's own defaults, which spare bounds checks), and of a stack and
+/// tables.
+const ADDRESSES_PER_CALL: u64 = (4 << 30) + (64 << 20);
+/// A host with fewer open files hardly holds the actors that its memory would.
+const FEW_FILES: u64 = 4096;
+
 /// An engine, and how many instances it holds at once.
 pub(super) struct Pool {
     pub(super) engine: Engine,
-    /// How many calls fit: the configured number, or less where address space is scarce.
+    /// How many calls fit: the configured number, or less where the machine grants less.
     pub(super) calls: u32,
 }
 
-/// Makes the engine. Where the pool's address space cannot be reserved (small boards, `ulimit -v`), tries smaller pools,
-/// and at last none: slower, but it serves.
+/// Makes the engine, with a pool as large as the machine grants. Where no address space for a pool can be had (small boards,
+/// `ulimit -v`), does without: slower, but it serves.
+///
+/// # Errors
+/// A setting that cannot be, or a machine without room for any calls; the error says what to raise.
 pub(super) fn build(config: &RuntimeConfig) -> Result<Pool, RuntimeError> {
     check(config)?;
-    let mut calls = config.max_calls;
-    loop {
-        match Engine::new(&pooled(config, calls)) {
-            Ok(engine) => return Ok(Pool { engine, calls }),
-            Err(error) if calls > 64 => {
-                tracing::warn!(calls, error = %first_line(&error), "no address space for so many pooled instances, trying fewer");
-                calls /= 4;
-            }
-            Err(error) => {
-                tracing::warn!(error = %first_line(&error), "no pooled instances: each call makes its own memory, which is slower");
-                break;
-            }
+    let wished = config.max_calls;
+    let granted = Machine::look().calls(wished);
+    let (calls, bound) = granted.map_err(|bound| RuntimeError::Pool(bound.to_string()))?;
+    if let Some(bound) = bound {
+        tracing::warn!(
+            wished,
+            calls,
+            "room for fewer calls at once than wished for: {bound}"
+        );
+    }
+    if let Some(files) = raise_open_files().filter(|files| *files < FEW_FILES) {
+        tracing::warn!(
+            files,
+            "few files may be open at once, and each loaded actor keeps one open: raise the limit (`ulimit -n`, or LimitNOFILE of the service)"
+        );
+    }
+    let calls = match with_address_space(calls) {
+        Some(calls) => calls,
+        None => return on_demand(calls, "no address space for a pool of instances"),
+    };
+    match Engine::new(&pooled(config, calls)) {
+        Ok(engine) => Ok(Pool { engine, calls }),
+        Err(error) => on_demand(calls, &first_line(&error)),
+    }
+}
+
+/// How many calls' pool the address space holds.
+fn with_address_space(calls: u32) -> Option<u32> {
+    let mut fits = calls;
+    while !has_address_space(u64::from(fits) * ADDRESSES_PER_CALL) {
+        fits /= 2;
+        if fits == 0 {
+            return None;
         }
     }
-    let calls = config.max_calls;
+    if fits < calls {
+        let needed = u64::from(calls) * ADDRESSES_PER_CALL;
+        let bound = Bound::AddressSpace { needed };
+        tracing::warn!(
+            wished = calls,
+            calls = fits,
+            "room for fewer calls at once than wished for: {bound}"
+        );
+    }
+    Some(fits)
+}
+
+fn on_demand(calls: u32, why: &str) -> Result<Pool, RuntimeError> {
+    tracing::warn!(
+        why,
+        "no pooled instances: each call makes its own memory, which is slower"
+    );
     let engine =
         Engine::new(&common()).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
     Ok(Pool { engine, calls })

@@ -17,6 +17,9 @@ pub enum RuntimeError {
     /// The compilation engine refused the machine or the settings.
     #[error("the WebAssembly engine cannot start: {0}")]
     Engine(String),
+    /// The machine has no room for running actors; says what bounds it and what to raise.
+    #[error("no room for a pool of instances: {0}")]
+    Pool(String),
     /// The folder for compiled actors cannot be used.
     #[error("cache folder {}: {problem}", path.display())]
     Cache {

@@ -8,9 +8,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use trellis_rpc::Operation;
 use wasmtime::component::{ComponentExportIndex, InstancePre};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
-pub(super) use load::load;
+pub(super) use load::{compile, find};
 
 use super::{
     describe::{Description, ExportDescription, FunctionDescription, wit},
@@ -36,7 +36,7 @@ pub struct Module {
 #[derive(Default)]
 pub(super) struct Exports {
     /// `wasi:http/incoming-handler`.
-    pub(super) http: Option<ProxyPre<CallState>>,
+    pub(super) http: Option<ProxyIndices>,
     /// `wasmcloud:messaging/handler`, and its one function.
     pub(super) messaging: Option<ComponentExportIndex>,
     /// Others, by interface and wire name.
@@ -53,7 +53,7 @@ pub(super) struct Export {
 
 /// What answers an operation.
 pub(super) enum Answers {
-    Http(ProxyPre<CallState>),
+    Http(ProxyIndices),
     Messaging(ComponentExportIndex),
     Dynamic(Arc<Export>),
     /// A resource that a caller lets go of (an addition of ours, see [`RESOURCE_DROP`]).

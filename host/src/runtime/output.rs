@@ -66,6 +66,14 @@ impl Output {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins anew, for another call of the same instance.
+    pub(super) fn renew(&self) {
+        let mut lines = self.lines();
+        lines.end();
+        (lines.skipping, lines.written, lines.dropped) = (false, 0, 0);
+        lines.last.clear();
+    }
+
     /// The last lines that were written, if any, as one.
     pub(super) fn last_words(&self) -> Option<String> {
         let mut lines = self.lines();
@@ -96,6 +104,14 @@ impl Lines {
         if bytes.len() > room {
             self.end_line();
             self.skipping = true;
+        }
+    }
+
+    /// The call's end.
+    fn end(&mut self) {
+        self.end_line();
+        if self.dropped > 0 {
+            tracing::warn!(target: "trellis::actor", actor = %self.actor, dropped = self.dropped, "more lines than a call may log");
         }
     }
 
@@ -131,10 +147,7 @@ impl Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.end_line();
-        if self.dropped > 0 {
-            tracing::warn!(target: "trellis::actor", actor = %self.actor, dropped = self.dropped, "more lines than a call may log");
-        }
+        self.end();
     }
 }
 

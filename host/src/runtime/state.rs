@@ -28,6 +28,7 @@ pub(super) struct CallState {
     pub(super) table: ResourceTable,
     pub(super) handles: Handles,
     pub(super) quota: Quota,
+    stdout: Output,
     pub(super) stderr: Output,
     /// Ticks of computing that are left, once streaming began.
     ticks_left: Option<u64>,
@@ -45,10 +46,11 @@ pub(super) fn new_store(scope: Scope, handles: Handles) -> Store<CallState> {
         elements: 0,
         refused: None,
     };
+    let stdout = Output::new(&actor.id, Kind::Stdout);
     let stderr = Output::new(&actor.id, Kind::Stderr);
     let mut wasi = WasiCtxBuilder::new();
     // No environment, arguments, folders or sockets: the builder grants nothing unless told so.
-    wasi.stdout(Output::new(&actor.id, Kind::Stdout))
+    wasi.stdout(stdout.clone())
         .stderr(stderr.clone())
         .max_random_size(MAX_RANDOM_BYTES);
     let mut table = ResourceTable::new();
@@ -58,6 +60,7 @@ pub(super) fn new_store(scope: Scope, handles: Handles) -> Store<CallState> {
         table,
         handles,
         quota,
+        stdout,
         stderr,
         ticks_left: None,
         wasi: wasi.build(),
@@ -72,6 +75,15 @@ pub(super) fn new_store(scope: Scope, handles: Handles) -> Store<CallState> {
 }
 
 impl CallState {
+    /// Makes it ready for another call: all that was the last one's is forgotten.
+    pub(super) fn renew(&mut self, scope: Scope) {
+        self.scope = scope;
+        self.ticks_left = None;
+        self.quota.refused = None;
+        self.stdout.renew();
+        self.stderr.renew();
+    }
+
     /// Called each tick while the guest computes: ends it when its time is over, else lets others run.
     fn tick(&mut self) -> UpdateDeadline {
         let over = std::time::Instant::now() >= self.scope.deadline();
@@ -128,6 +140,11 @@ pub(super) struct Quota {
 }
 
 impl Quota {
+    /// How many bytes its memories have.
+    pub(super) fn used(&self) -> usize {
+        self.limit - self.bytes_left
+    }
+
     /// What to say of a failure when memory was refused before it.
     pub(super) fn explanation(&self) -> Option<String> {
         let asked = self.refused?;

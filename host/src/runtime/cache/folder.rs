@@ -117,8 +117,9 @@ fn make_key(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes what was not used for longest until the rest fits, and what dead processes left half written.
-pub(super) fn evict(folder: &Path, limit_bytes: u64) -> io::Result<()> {
+/// Removes what was not used for longest until the rest fits, and what dead processes left half written. Gives the size of
+/// what is left. Where something must go a tenth goes, so that the next entry does not have this done again.
+pub(super) fn evict(folder: &Path, limit_bytes: u64) -> io::Result<u64> {
     let mut entries: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
     for found in fs::read_dir(folder)? {
         let path = found?.path();
@@ -134,15 +135,18 @@ pub(super) fn evict(folder: &Path, limit_bytes: u64) -> io::Result<()> {
         }
     }
     let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
+    if total <= limit_bytes {
+        return Ok(total);
+    }
     entries.sort();
     for (_, bytes, path) in entries {
-        if total <= limit_bytes {
+        if total <= limit_bytes - limit_bytes / 10 {
             break;
         }
         remove(&path)?;
         total -= bytes;
     }
-    Ok(())
+    Ok(total)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! What a component imports is defined, what it exports is found.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use wasmtime::{
     Engine,
@@ -9,7 +9,7 @@ use wasmtime::{
         types::{self, ComponentInstance, ComponentItem},
     },
 };
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
 use super::{Export, Exports, MESSAGING_INSTANCE, Module, describe_function};
 use crate::runtime::{
@@ -36,19 +36,20 @@ pub(super) fn link(
     let imported = imports(engine, &ty, &mut resources)?;
     add_exported_resources(engine, &ty, &mut resources);
 
-    let mut linker = runtime.linker().clone();
+    // Most components import only what all are offered.
+    let mut linker = Cow::Borrowed(runtime.linker());
     let mut dynamic = Vec::new();
     for (interface, served, instance) in &imported {
         match served {
             Served::BuiltIn if interface.namespace == "wasmcloud" && interface.package == "bus" => {
-                offer::lattice::define(&mut linker, engine, &interface.name, instance)
+                offer::lattice::define(linker.to_mut(), engine, &interface.name, instance)
                     .map_err(|error| import_error(&interface.name, format!("{error:#}")))?;
             }
             Served::BuiltIn => {}
             Served::Dynamic => {
                 let slot = Typed::ALL.len() + dynamic.len();
                 let found = dynamic_import(engine, &resources, interface, instance)?;
-                import::define(&mut linker, engine, &found, instance, &resources, slot)
+                import::define(linker.to_mut(), engine, &found, instance, &resources, slot)
                     .map_err(|error| import_error(&interface.name, format!("{error:#}")))?;
                 dynamic.push(found);
             }
@@ -155,9 +156,9 @@ fn exports(
     for (name, item) in ty.exports(engine) {
         match item.ty {
             ComponentItem::ComponentInstance(_) if is_http(name)? => {
-                let proxy = ProxyPre::new(pre.clone())
+                let handler = ProxyIndices::new(pre)
                     .map_err(|error| export_error(name, format!("{error:#}")))?;
-                exports.http = Some(proxy);
+                exports.http = Some(handler);
                 let wit =
                     "handle: func(request: incoming-request, response-out: response-outparam)";
                 exports.list(name, vec![described("handle", wit)]);

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
 use super::{Module, check::check, link::link};
-use crate::runtime::{LoadError, Runtime};
+use crate::runtime::{LoadError, Runtime, cache::ContentHash};
 
-/// Loads a component. Blocks for as long as compiling takes.
-pub(in crate::runtime) fn load(
-    runtime: &Arc<Runtime>,
+/// Finds a component that was loaded or compiled before. Blocks while its compiled code is checked.
+///
+/// # Errors
+/// It is larger than this host takes, or asks for what it cannot have.
+pub(in crate::runtime) fn find(
+    runtime: &Runtime,
     bytes: &[u8],
-) -> Result<Arc<Module>, LoadError> {
+    hash: &ContentHash,
+) -> Result<Option<Arc<Module>>, LoadError> {
     let limit = runtime.config().max_component_bytes;
     if bytes.len() > limit {
         return Err(LoadError::TooLarge {
@@ -20,29 +23,41 @@ pub(in crate::runtime) fn load(
             limit,
         });
     }
-    let hash = Sha256::digest(bytes).into();
-    if let Some(module) = runtime.loaded(&hash) {
-        return Ok(module);
+    if let Some(module) = runtime.loaded(hash) {
+        return Ok(Some(module));
     }
     let cached = runtime
         .cache()
-        .and_then(|cache| cache.get(runtime.engine(), &hash));
-    let fresh = cached.is_none();
-    let component = match cached {
-        Some(component) => component,
-        None => {
-            check(bytes)?;
-            compile(runtime, bytes)?
-        }
+        .and_then(|cache| cache.get(runtime.engine(), hash));
+    let Some(component) = cached else {
+        return Ok(None);
     };
-    let module = link(runtime, &component, bytes.len(), !fresh)?;
-    if fresh && let Some(cache) = runtime.cache() {
-        cache.put(&hash, &component);
-    }
-    Ok(runtime.keep_loaded(hash, Arc::new(module)))
+    let module = link(runtime, &component, bytes.len(), true)?;
+    Ok(Some(runtime.keep_loaded(*hash, Arc::new(module))))
 }
 
-fn compile(runtime: &Runtime, bytes: &[u8]) -> Result<Component, LoadError> {
-    Component::new(runtime.engine(), bytes)
-        .map_err(|error| LoadError::Compile(format!("{error:#}")))
+/// Compiles a component that was not found. Blocks for as long as that takes.
+pub(in crate::runtime) fn compile(
+    runtime: &Runtime,
+    bytes: &[u8],
+    hash: &ContentHash,
+) -> Result<Arc<Module>, LoadError> {
+    // Another may have done so while we waited.
+    if let Some(module) = runtime.loaded(hash) {
+        return Ok(module);
+    }
+    check(bytes)?;
+    let mut component = Component::new(runtime.engine(), bytes)
+        .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    // Linked before it is kept: what asks for something that it cannot have is refused each time.
+    let mut module = link(runtime, &component, bytes.len(), false)?;
+    if let Some(cache) = runtime.cache() {
+        cache.put(hash, &component);
+        // Mapped it takes less memory than as it was compiled.
+        if let Some(mapped) = cache.get(runtime.engine(), hash) {
+            component = mapped;
+            module = link(runtime, &component, bytes.len(), false)?;
+        }
+    }
+    Ok(runtime.keep_loaded(*hash, Arc::new(module)))
 }

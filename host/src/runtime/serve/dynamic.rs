@@ -14,15 +14,15 @@ use crate::runtime::{
     dynamic::{
         decode::{MAX_ROOT_BYTES, decode_all},
         encode::encode,
-        handles::{Border, Handles},
+        handles::Border,
     },
     failure::explain,
     module::Export,
     scope::Scope,
-    state::{CallState, new_store},
+    state::CallState,
 };
 
-/// Answers one call in an instance of its own.
+/// Answers one call in an instance.
 pub(in crate::runtime) async fn handle(
     actor: &Arc<Actor>,
     export: &Export,
@@ -30,19 +30,13 @@ pub(in crate::runtime) async fn handle(
     call: IncomingCall,
     started: Instant,
 ) -> Result<Outgoing, CallError> {
-    let turn = actor.turn().await?;
-    let mut store = new_store(scope, Handles::default());
-    let params = read_params(&mut store, export, call.params.root)?;
-    let outcome = async {
-        let instance = actor.module().pre.instantiate_async(&mut store).await?;
-        invoke(&mut store, &instance, export, &params).await
-    };
-    let outcome = outcome
+    let _turn = actor.turn().await?;
+    let mut live = actor.live(scope, &call.operation, started).await?;
+    let params = read_params(&mut live.store, export, call.params.root)?;
+    let outcome = invoke(&mut live.store, &live.instance, export, &params)
         .await
-        .map_err(|error| explain(&error, store.data(), &call.operation, started));
-    actor.release(store.data_mut().handles.take_released(true));
-    drop(store);
-    drop(turn);
+        .map_err(|error| explain(&error, live.store.data(), &call.operation, started));
+    actor.done_with(live, outcome.is_ok());
     outcome.map(Outgoing::unary)
 }
 

@@ -14,11 +14,10 @@ use trellis_rpc::{
     CallError, IncomingCall, Operation,
     interface::http::{Body, Request, Response, Scheme, fields_of, header_map},
 };
-use wasmtime::Store;
 use wasmtime_wasi_http::{
     WasiHttpView as _,
     p2::{
-        bindings::{ProxyPre, http::types},
+        bindings::{ProxyIndices, http::types},
         body::HyperOutgoingBody,
     },
 };
@@ -26,20 +25,19 @@ use wasmtime_wasi_http::{
 use crate::runtime::{
     Actor,
     actor::Turn,
-    dynamic::handles::Handles,
     failure::explain,
     http::{body, error},
+    instances::Live,
     scope::Scope,
     serve::Answered,
-    state::{CallState, new_store},
 };
 
 type Head = Result<http::Response<HyperOutgoingBody>, types::ErrorCode>;
 
-/// Answers one request in an instance of its own.
+/// Answers one request in an instance.
 pub(in crate::runtime) async fn handle(
     actor: Arc<Actor>,
-    proxy: ProxyPre<CallState>,
+    handler: ProxyIndices,
     mut scope: Scope,
     call: IncomingCall,
     started: Instant,
@@ -49,8 +47,8 @@ pub(in crate::runtime) async fn handle(
     let streaming = scope.may_stream();
     let (respond, mut head) = oneshot::channel::<Head>();
     let guest = Guest {
-        proxy,
-        store: new_store(scope, Handles::default()),
+        handler,
+        live: actor.live(scope, &call.operation, started).await?,
         operation: call.operation,
         started,
         actor: actor.clone(),
@@ -153,8 +151,8 @@ fn silent(actor: &Actor) -> CallError {
 
 /// One instance, at its request.
 struct Guest {
-    proxy: ProxyPre<CallState>,
-    store: Store<CallState>,
+    handler: ProxyIndices,
+    live: Live,
     operation: Operation,
     started: Instant,
     actor: Arc<Actor>,
@@ -169,10 +167,15 @@ impl Guest {
         respond: impl FnOnce(Head) + Send + Sync + 'static,
     ) -> Result<(), CallError> {
         let done = self.call(scheme, request, respond).await;
-        let done =
-            done.map_err(|error| explain(&error, self.store.data(), &self.operation, self.started));
-        self.actor
-            .release(self.store.data_mut().handles.take_released(true));
+        let done = done.map_err(|error| {
+            explain(
+                &error,
+                self.live.store.data(),
+                &self.operation,
+                self.started,
+            )
+        });
+        self.actor.done_with(self.live, done.is_ok());
         done
     }
 
@@ -182,13 +185,13 @@ impl Guest {
         request: http::Request<body::GuestBody>,
         respond: impl FnOnce(Head) + Send + Sync + 'static,
     ) -> wasmtime::Result<()> {
-        let instance = self.proxy.instantiate_async(&mut self.store).await?;
-        let mut http = self.store.data_mut().http();
+        let (store, handler) = self.live.http(&self.handler)?;
+        let mut http = store.data_mut().http();
         let request = http.new_incoming_request(scheme, request)?;
         let out = http.new_response_outparam_from_callback(respond)?;
-        instance
+        handler
             .wasi_http_incoming_handler()
-            .call_handle(&mut self.store, request, out)
+            .call_handle(store, request, out)
             .await
     }
 }

@@ -8,12 +8,9 @@ use trellis_rpc::{
 };
 use wasmtime::component::ComponentExportIndex;
 
-use crate::runtime::{
-    Actor, dynamic::handles::Handles, failure::explain, offer::messaging::Message, scope::Scope,
-    state::new_store,
-};
+use crate::runtime::{Actor, failure::explain, offer::messaging::Message, scope::Scope};
 
-/// Answers one call in an instance of its own.
+/// Answers one call in an instance.
 pub(in crate::runtime) async fn handle(
     actor: &Arc<Actor>,
     index: ComponentExportIndex,
@@ -22,20 +19,18 @@ pub(in crate::runtime) async fn handle(
     started: Instant,
 ) -> Result<Outgoing, CallError> {
     let message = Message::from(HandleMessage::decode_params(call.params)?);
-    let turn = actor.turn().await?;
-    let mut store = new_store(scope, Handles::default());
+    let _turn = actor.turn().await?;
+    let mut live = actor.live(scope, &call.operation, started).await?;
     let outcome = async {
-        let instance = actor.module().pre.instantiate_async(&mut store).await?;
-        let handler =
-            instance.get_typed_func::<(Message,), (Result<(), String>,)>(&mut store, index)?;
-        handler.call_async(&mut store, (message,)).await
+        let handler = live
+            .instance
+            .get_typed_func::<(Message,), (Result<(), String>,)>(&mut live.store, index)?;
+        handler.call_async(&mut live.store, (message,)).await
     };
     let outcome = outcome
         .await
-        .map_err(|error| explain(&error, store.data(), &call.operation, started));
-    actor.release(store.data_mut().handles.take_released(true));
-    drop(store);
-    drop(turn);
+        .map_err(|error| explain(&error, live.store.data(), &call.operation, started));
+    actor.done_with(live, outcome.is_ok());
     let (answer,) = outcome?;
     Ok(HandleMessage::answer(&answer))
 }

@@ -9,7 +9,6 @@ mod tell;
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use trellis_rpc::{CallError, IncomingCall, Outgoing, codec::from_bytes};
 
 pub(in crate::runtime) use table::Owners;
@@ -55,7 +54,7 @@ pub(in crate::runtime) async fn handle(
         }
         None => {
             let mut store = new_store(scope, Handles::with_token(token));
-            let pooled = pooled(actor)?;
+            let pooled = actor.pooled().await?;
             let instantiated = actor.module().pre.instantiate_async(&mut store).await;
             let instance = instantiated
                 .map_err(|error| explain(&error, store.data(), &call.operation, started))?;
@@ -130,14 +129,4 @@ fn gone(actor: &Actor) -> CallError {
         "actor {:?} holds no such resource here: it was dropped, not used for long, lost in a trap, or lives on another host",
         actor.id()
     ))
-}
-
-fn pooled(actor: &Actor) -> Result<OwnedSemaphorePermit, CallError> {
-    let full = |_| {
-        CallError::Overloaded(
-            "this host runs as many instances as it can: raise its max_calls".into(),
-        )
-    };
-    let places = &actor.shared.runtime.places;
-    places.clone().try_acquire_owned().map_err(full)
 }

@@ -19,7 +19,7 @@ use trellis_lattice::{
     },
     event::EventClaims,
 };
-use trellis_rpc::{CallError, nats::Serving};
+use trellis_rpc::{CallError, nats, socket};
 
 use crate::{
     host::{Host, MissingConfig},
@@ -47,7 +47,10 @@ struct Running {
     exports: Arc<ComponentExports>,
     /// Where its calls come in. It leads to no actor while the component is dormant.
     door: Arc<Door>,
-    serving: Serving,
+    /// To the lattice.
+    serving: nats::Serving,
+    /// To the providers beside this host.
+    nearby: Option<socket::Serving>,
     /// Ends the answering of describe requests.
     describing: CancellationToken,
 }
@@ -327,14 +330,20 @@ impl Running {
         }
         let started = std::time::Instant::now();
         let grace = host.config.drain_timeout;
-        if tokio::time::timeout(grace, self.serving.drain())
+        let nearby = async {
+            if let Some(nearby) = self.nearby {
+                nearby.drain().await;
+            }
+        };
+        let drained = futures::future::join(self.serving.drain(), nearby);
+        if tokio::time::timeout(grace, drained)
             .await
             .is_err()
         {
             let in_flight = actor.as_ref().map(|actor| actor.in_flight());
             tracing::warn!(component = %self.wanted.id, in_flight, "calls were cut off: they took too long");
         }
-        // Calls of components on this host did not come over NATS.
+        // Calls of components on this host came neither way.
         if let Some(actor) = actor {
             actor.stop(grace.saturating_sub(started.elapsed())).await;
         }

@@ -24,6 +24,7 @@ use crate::{
     identity::Identity,
     lane::Lane,
     links::LinkTable,
+    nearby::Nearby,
     order::Order,
     providers::{Providers, Spawner},
     runtime::{LocalActors, Runtime},
@@ -51,6 +52,8 @@ pub(crate) struct Host {
     pub(crate) connections: watch::Receiver<u64>,
     pub(crate) subjects: Subjects,
     pub(crate) rpc: NatsRpc,
+    /// The providers beside this host.
+    pub(crate) nearby: Arc<Nearby>,
     pub(crate) events: Events,
     pub(crate) store: Store,
     pub(crate) view: Arc<View>,

@@ -20,6 +20,7 @@ mod identity;
 mod image;
 mod lane;
 pub mod links;
+mod nearby;
 mod order;
 mod providers;
 mod round_trip;

@@ -5,23 +5,38 @@ use std::sync::Arc;
 use trellis_lattice::ComponentId;
 use trellis_rpc::{Route, nats::NatsRpc};
 
-use crate::{links::Routes, runtime::LocalActors};
+use crate::{
+    links::Routes,
+    nearby::Nearby,
+    runtime::{Local, LocalActors},
+};
 
-/// Chooses the route to a target: in process to a component of this host, over NATS to everything else.
+/// Chooses the route to a target: in process to a component of this host, over the socket to a provider beside it, over
+/// NATS to everything else.
 #[derive(Debug)]
 pub(crate) struct HostRoutes {
     locals: Arc<LocalActors>,
+    nearby: Arc<Nearby>,
     rpc: NatsRpc,
 }
 
 impl HostRoutes {
-    pub(crate) fn new(locals: Arc<LocalActors>, rpc: NatsRpc) -> Self {
-        Self { locals, rpc }
+    pub(crate) fn new(locals: Arc<LocalActors>, nearby: Arc<Nearby>, rpc: NatsRpc) -> Self {
+        Self {
+            locals,
+            nearby,
+            rpc,
+        }
     }
 }
 
 impl Routes for HostRoutes {
     fn route(&self, target: &ComponentId) -> Arc<dyn Route> {
-        self.locals.route(target, self.rpc.route(target))
+        let elsewhere = self.nearby.route(target, self.rpc.route(target));
+        self.locals.route(target, elsewhere)
+    }
+
+    fn place(&self, target: &ComponentId) -> Option<Arc<Local>> {
+        Some(self.locals.place(target))
     }
 }

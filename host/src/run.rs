@@ -27,6 +27,7 @@ use crate::{
     identity::Identity,
     lane::Lane,
     links::LinkTable,
+    nearby::Nearby,
     order::Order,
     providers::{Providers, Spawner},
     round_trip::round_trip,
@@ -108,11 +109,13 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
 
     let rpc = NatsRpc::new(calls.clone(), config.lattice.clone());
     let locals = Arc::new(LocalActors::default());
+    let nearby = Arc::new(Nearby::listen(&config.data_dir));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Arc::new(Host {
         events: Events::new(client.clone(), subjects.clone(), identity.id.clone()),
         links: Arc::new(LinkTable::new(Arc::new(HostRoutes::new(
             locals.clone(),
+            nearby.clone(),
             rpc.clone(),
         )))),
         locals,
@@ -126,6 +129,7 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         connections,
         subjects,
         rpc,
+        nearby,
         store,
         lane,
         view: Arc::new(View::new()),

@@ -34,9 +34,10 @@ pub(super) async fn start(host: &Arc<Host>, wanted: Wanted) -> Result<Running, C
     let door = Door::new(host, &limits, actor.clone());
     let serving = host
         .rpc
-        .serve(&wanted.id, door.clone(), served)
+        .serve(&wanted.id, door.clone(), served.clone())
         .await
         .map_err(ComponentError::Serve)?;
+    let nearby = host.nearby.serve(&wanted.id, door.clone(), served);
     // Who hears that it runs may call it.
     round_trip(&host.calls).await?;
     host.locals.add(&actor);
@@ -53,6 +54,7 @@ pub(super) async fn start(host: &Arc<Host>, wanted: Wanted) -> Result<Running, C
         exports,
         door,
         serving,
+        nearby,
         describing,
     })
 }

@@ -192,7 +192,10 @@ impl Run<'_> {
             return Ended::Stopped;
         };
         let links = self.links(None);
-        let data = self.host_data(&links, &own_secrets);
+        let mut data = self.host_data(&links, &own_secrets);
+        // Good until this run is over.
+        let admitted = host.nearby.admit(&self.provider.description.id);
+        data.trellis_socket = admitted.as_ref().map(|(socket, _)| socket.clone());
         let mut config = Given {
             config: data.config.clone(),
             changed: false,

@@ -10,8 +10,12 @@ use trellis_lattice::{
     ComponentId, HostId, LatticeName, connect::NatsSettings, provider::HostData,
 };
 use trellis_rpc::{
-    Call, CallContext, CallError, Incoming, Operation, Outgoing, Route, codec, interface::Function,
-    nats::NatsRpc, trace::TraceContext,
+    Call, CallContext, CallError, Handler, Incoming, Operation, Outgoing, Route, ServeOptions,
+    codec,
+    interface::Function,
+    nats::{self, NatsRpc},
+    socket::{self, SocketOptions, SocketRpc},
+    trace::TraceContext,
 };
 
 /// How long a call may take when neither the host data nor the caller says so; 1.x's default.
@@ -30,6 +34,8 @@ struct Inner {
     settings: NatsSettings,
     client: async_nats::Client,
     rpc: NatsRpc,
+    /// To the host that started this provider, if it offers that.
+    nearby: Option<SocketRpc>,
     call_timeout: Duration,
 }
 
@@ -46,6 +52,10 @@ pub(crate) fn nats_settings(data: &HostData) -> NatsSettings {
 impl Lattice {
     pub(crate) fn new(data: &HostData, settings: NatsSettings, client: async_nats::Client) -> Self {
         let rpc = NatsRpc::new(client.clone(), data.lattice_rpc_prefix.clone());
+        let nearby = data
+            .trellis_socket
+            .clone()
+            .map(|socket| SocketRpc::connect(socket.path, socket.token, SocketOptions::default()));
         let call_timeout = data
             .default_rpc_timeout_ms
             .map_or(DEFAULT_CALL_TIMEOUT, Duration::from_millis);
@@ -57,6 +67,7 @@ impl Lattice {
                 settings,
                 client,
                 rpc,
+                nearby,
                 call_timeout,
             }),
         }
@@ -92,18 +103,42 @@ impl Lattice {
         self.inner.call_timeout
     }
 
-    /// Calls to one component. Make it when the link is put and keep it: it holds the route.
+    /// Calls to one component: over the host's socket while the component runs on that host, else over NATS. Make it
+    /// when the link is put and keep it: it holds the route.
     pub fn component(&self, id: &ComponentId) -> Component {
+        let anywhere = self.inner.rpc.route(id);
+        let route = match &self.inner.nearby {
+            Some(nearby) => nearby.route(id, anywhere),
+            None => anywhere,
+        };
         Component {
-            route: self.inner.rpc.route(id),
+            route,
             source_id: self.inner.provider_id.to_shared(),
             id: id.clone(),
             timeout: self.inner.call_timeout,
         }
     }
 
-    pub(crate) fn rpc(&self) -> &NatsRpc {
-        &self.inner.rpc
+    /// Serves this provider's calls, whatever way they come.
+    ///
+    /// # Errors
+    /// [`CallError::Transport`] when the connection to NATS is closed.
+    pub(crate) async fn serve(
+        &self,
+        handler: Arc<dyn Handler>,
+        options: ServeOptions,
+    ) -> Result<Serving, CallError> {
+        let id = &self.inner.provider_id;
+        let anywhere = self
+            .inner
+            .rpc
+            .serve(id, handler.clone(), options.clone())
+            .await?;
+        let nearby = self.inner.nearby.as_ref();
+        Ok(Serving {
+            anywhere,
+            nearby: nearby.map(|nearby| nearby.serve(id, handler, options)),
+        })
     }
 }
 
@@ -113,6 +148,25 @@ impl fmt::Debug for Lattice {
             .field("name", self.name())
             .field("provider_id", self.provider_id())
             .finish_non_exhaustive()
+    }
+}
+
+/// A provider's calls being served, over NATS and over the host's socket.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    anywhere: nats::Serving,
+    nearby: Option<socket::Serving>,
+}
+
+impl Serving {
+    /// Takes no more calls and lets those that run finish.
+    pub(crate) async fn drain(self) {
+        let nearby = async {
+            if let Some(nearby) = self.nearby {
+                nearby.drain().await;
+            }
+        };
+        futures::future::join(self.anywhere.drain(), nearby).await;
     }
 }
 

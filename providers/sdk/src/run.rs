@@ -8,14 +8,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::provider::HostData;
-use trellis_rpc::nats::{ServeOptions, Serving};
+use trellis_rpc::ServeOptions;
 
 use crate::{
     config::from_config,
     control::{Control, Subscriptions},
     error::RunError,
     host_data,
-    lattice::{Lattice, nats_settings},
+    lattice::{Lattice, Serving, nats_settings},
     links::Links,
     logging,
     provider::Provider,
@@ -168,10 +168,7 @@ async fn serve<P: Provider>(
         max_in_flight: MAX_CALLS,
         default_deadline: DEFAULT_DEADLINE,
     };
-    let serving = lattice
-        .rpc()
-        .serve(lattice.provider_id(), handler, options)
-        .await;
+    let serving = lattice.serve(handler, options).await;
     serving
         .map(Some)
         .map_err(|error| RunError::Nats(error.to_string()))

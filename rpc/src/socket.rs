@@ -18,10 +18,12 @@
 //! 6. A caller that gives up sends `Cancel`.
 
 mod answer;
+mod channel;
 mod connect;
 mod connection;
 mod exchange;
 mod frame;
+mod frames;
 mod link;
 mod listen;
 mod outbox;

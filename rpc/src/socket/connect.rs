@@ -8,7 +8,7 @@ use tokio::{net::UnixStream, time::Instant};
 use super::{
     Shared,
     link::{self, LinkError},
-    reader::ReadError,
+    frames::ReadError,
 };
 
 /// The first wait after a connection was lost.

@@ -13,14 +13,14 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    channel::Channel,
     frame::{Values, Violation},
     served::Served,
 };
 use crate::{
     channel::Path,
-    credit::{Credit, cost},
+    credit::Credit,
     error::CallError,
-    mailbox::Mailbox,
     root::Root,
 };
 
@@ -94,23 +94,6 @@ pub(super) enum Event {
     Root(Bytes),
     /// The callee reads the parameters' channels.
     Granted,
-}
-
-/// A stream or future on its way in.
-#[derive(Debug)]
-pub(super) struct Channel {
-    path: Path,
-    /// Its chunks.
-    pub(super) chunks: Mailbox<Bytes>,
-    progress: Mutex<Progress>,
-}
-
-#[derive(Debug, Default)]
-struct Progress {
-    granted: u64,
-    received: u64,
-    taken: bool,
-    ended: bool,
 }
 
 impl Exchange {
@@ -333,12 +316,11 @@ impl Exchange {
     /// The arriving channel at a path, for its one reader, and its number.
     pub(super) fn take_channel(&self, path: &[u32]) -> Option<(Arc<Channel>, u8)> {
         let state = self.lock();
-        let number = state.channels.iter().position(|one| *one.path == *path)?;
+        let number = state.channels.iter().position(|one| one.is_at(path))?;
         let channel = state.channels[number].clone();
         drop(state);
-        let taken = std::mem::replace(&mut channel.lock().taken, true);
         let number = u8::try_from(number).ok()?;
-        (!taken).then_some((channel, number))
+        channel.take().then_some((channel, number))
     }
 
     /// Whether any channel arrives.
@@ -366,55 +348,6 @@ impl Arriving {
             error,
             not_started: false,
         })
-    }
-}
-
-impl Channel {
-    fn new(path: Path, granted: u64) -> Self {
-        let progress = Progress {
-            granted,
-            ..Progress::default()
-        };
-        Self {
-            path,
-            chunks: Mailbox::default(),
-            progress: Mutex::new(progress),
-        }
-    }
-
-    /// Lets the other side send so many bytes in all; to be said before it is told.
-    pub(super) fn granted(&self, total: u64) {
-        let mut progress = self.lock();
-        progress.granted = progress.granted.max(total);
-    }
-
-    fn data(&self, chunk: Bytes) -> Result<(), Violation> {
-        let cost = cost(&chunk);
-        let mut progress = self.lock();
-        if progress.ended {
-            return Err(Violation::of("a channel goes on after its end"));
-        }
-        progress.received += cost as u64;
-        if progress.received > progress.granted {
-            return Err(Violation::of("more came on a channel than was granted"));
-        }
-        drop(progress);
-        // What was granted is the bound.
-        _ = self.chunks.push(chunk, cost, usize::MAX);
-        Ok(())
-    }
-
-    fn end(&self, end: Result<(), CallError>) -> Result<(), Violation> {
-        if std::mem::replace(&mut self.lock().ended, true) {
-            return Err(Violation::of("a channel ends twice"));
-        }
-        self.chunks.end(end);
-        Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Progress> {
-        // Nothing panics while holding it.
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

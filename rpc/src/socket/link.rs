@@ -15,7 +15,8 @@ use super::{
     connection::Connection,
     frame::{Frame, MAX_HELLO, VERSION, Violation},
     outbox::Pace,
-    reader::{Frames, ReadError, Reader, Then},
+    frames::{Frames, ReadError},
+    reader::{Reader, Then},
     stream::MIN_WINDOW,
 };
 use crate::error::CallError;

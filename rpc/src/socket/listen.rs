@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     Admission, Shared, SocketError,
     link::{self, LinkError},
-    reader::ReadError,
+    frames::ReadError,
 };
 
 /// The longest path that a socket's address holds, here as on other systems.

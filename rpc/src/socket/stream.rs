@@ -6,8 +6,9 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 
 use super::{
+    channel::Channel,
     connection::Entered,
-    exchange::{Channel, Exchange},
+    exchange::Exchange,
     frame::{Frame, MAX_PART, Values},
     outbox::Pace,
 };

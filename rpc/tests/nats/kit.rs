@@ -1,4 +1,4 @@
-//! A NATS server of the test's own, and short ways to say what the tests say often.
+//! A NATS server of the test's own.
 
 use std::{
     path::Path,
@@ -8,13 +8,12 @@ use std::{
 };
 
 use async_nats::{Client, ConnectOptions};
-use bytes::Bytes;
-use futures::{FutureExt as _, future::BoxFuture};
-use trellis_lattice::{ComponentId, LatticeName};
+use trellis_lattice::LatticeName;
 use trellis_rpc::{
-    Call, CallContext, CallError, Handler, Incoming, IncomingCall, Operation, Outgoing, Route,
-    nats::{NatsOptions, NatsRpc, ServeOptions, Serving},
+    Handler, ServeOptions,
+    nats::{NatsOptions, NatsRpc, Serving},
 };
+pub use trellis_rpc_conformance::kit::*;
 
 /// A `nats-server` process; it ends with this.
 pub struct Server {
@@ -67,11 +66,7 @@ impl Server {
     }
 
     pub async fn connect(&self) -> Client {
-        ConnectOptions::new()
-            .reconnect_delay_callback(|_| Duration::from_millis(20))
-            .connect(self.url())
-            .await
-            .unwrap()
+        connect(&self.url()).await
     }
 
     /// Calls over a connection of its own.
@@ -80,7 +75,12 @@ impl Server {
     }
 
     pub async fn rpc_with(&self, options: NatsOptions) -> NatsRpc {
-        NatsRpc::with_options(self.connect().await, LatticeName::default(), options)
+        Self::rpc_at(&self.url(), options).await
+    }
+
+    /// The same, made where the server itself is not at hand.
+    pub async fn rpc_at(url: &str, options: NatsOptions) -> NatsRpc {
+        NatsRpc::with_options(connect(url).await, LatticeName::default(), options)
     }
 }
 
@@ -89,6 +89,14 @@ impl Drop for Server {
         _ = self.child.kill();
         _ = self.child.wait();
     }
+}
+
+async fn connect(url: &str) -> Client {
+    ConnectOptions::new()
+        .reconnect_delay_callback(|_| Duration::from_millis(20))
+        .connect(url)
+        .await
+        .unwrap()
 }
 
 fn spawn(arguments: &[&str]) -> Child {
@@ -112,64 +120,6 @@ fn port_in(directory: &Path) -> Option<u16> {
     ports["nats"][0].as_str()?.rsplit_once(':')?.1.parse().ok()
 }
 
-/// Waits for a condition, for at most 10 s.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition().await {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// As [`until`], for what needs no waiting to be looked at.
-pub async fn until_true(what: &str, mut condition: impl FnMut() -> bool) {
-    until(what, || std::future::ready(condition())).await;
-}
-
-/// Something that has to come within 10 s.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), future)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain: {what}"))
-}
-
-struct Closure<F>(F);
-
-impl<F, R> Handler for Closure<F>
-where
-    F: Fn(IncomingCall) -> R + Send + Sync + 'static,
-    R: Future<Output = Result<Outgoing, CallError>> + Send + 'static,
-{
-    fn handle(
-        self: Arc<Self>,
-        call: IncomingCall,
-    ) -> BoxFuture<'static, Result<Outgoing, CallError>> {
-        (self.0)(call).boxed()
-    }
-}
-
-/// A handler that is a function.
-pub fn handler<F, R>(function: F) -> Arc<dyn Handler>
-where
-    F: Fn(IncomingCall) -> R + Send + Sync + 'static,
-    R: Future<Output = Result<Outgoing, CallError>> + Send + 'static,
-{
-    Arc::new(Closure(function))
-}
-
-/// A handler that gives back what it gets.
-pub fn echo() -> Arc<dyn Handler> {
-    handler(|call| async move { Ok(Outgoing::unary(call.params.root)) })
-}
-
-pub fn target() -> ComponentId {
-    ComponentId::new("callee").unwrap()
-}
-
-pub fn operation() -> Operation {
-    Operation::new("acme:test/things@1.2.3", "do-it")
-}
-
 /// Serves the tests' target with the default options.
 pub async fn serve(rpc: &NatsRpc, handler: Arc<dyn Handler>) -> Serving {
     rpc.serve(&target(), handler, ServeOptions::default())
@@ -177,27 +127,9 @@ pub async fn serve(rpc: &NatsRpc, handler: Arc<dyn Handler>) -> Serving {
         .unwrap()
 }
 
-/// A call of the tests' operation with a deadline of 5 s.
-pub fn call(params: Outgoing) -> Call {
-    call_within(Duration::from_secs(5), params)
-}
-
-pub fn call_within(limit: Duration, params: Outgoing) -> Call {
-    let context = CallContext {
-        deadline: Some(Instant::now() + limit),
-        ..CallContext::default()
-    };
-    Call {
-        operation: operation(),
-        context,
-        params,
-    }
-}
-
-/// Calls with bytes and gets bytes.
-pub async fn unary(route: &Arc<dyn Route>, params: impl Into<Bytes>) -> Result<Bytes, CallError> {
-    route
-        .call(call(Outgoing::unary(params)))
+/// Serves the tests' target with the default options.
+pub async fn serve(rpc: &NatsRpc, handler: Arc<dyn Handler>) -> Serving {
+    rpc.serve(&target(), handler, ServeOptions::default())
         .await
-        .map(|Incoming { root, .. }| root)
+        .unwrap()
 }

@@ -10,4 +10,4 @@ mod calls;
 mod faults;
 mod kit;
 mod plain;
-mod streams;
+mod suite;

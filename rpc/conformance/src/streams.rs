@@ -5,20 +5,22 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use trellis_lattice::LatticeName;
 use trellis_rpc::{
     ByteStream, CallError, Channels, Outgoing,
     codec::{collect, decode_chunks, encode_chunks},
-    nats::{NatsOptions, NatsRpc},
 };
 
-use crate::kit::{Server, call, handler, serve, soon, target, unary, until_true};
+use crate::{
+    kit::{call, handler, soon, unary, until_true},
+    setting::{Setting, start},
+};
 
+/// What a stream may be ahead of its reader by default, on every route.
+const WINDOW: usize = 256 * 1024;
 const CHUNK: usize = 16 * 1024;
 
 /// A body of so many chunks that counts those that were asked for, and notes when it is dropped.
@@ -52,33 +54,31 @@ fn content(channels: &mut Channels) -> ByteStream {
     decode_chunks(channels.take(&[0, 0]).expect("there is a stream"))
 }
 
-#[tokio::test]
-async fn a_stream_is_read_by_the_callee_before_it_answers() {
-    let server = Server::start().await;
-    let (callee, caller) = (server.rpc().await, server.rpc().await);
+/// A stream is read by the callee before it answers.
+pub async fn a_stream_is_read_by_the_callee_before_it_answers<S: Setting>() {
+    let setting = start::<S>().await;
     let handler = handler(|mut call| async move {
         assert_eq!(call.params.root, "upload");
         let all = collect(content(&mut call.params.channels), 64 << 20, "upload").await?;
         Ok(Outgoing::unary(all.len().to_string()))
     });
-    let _serving = serve(&callee, handler).await;
+    let _serving = setting.serve(handler).await;
     let params = with_stream("upload", plain_body(640));
-    let results = caller.route(&target()).call(call(params)).await.unwrap();
+    let results = setting.route().call(call(params)).await.unwrap();
     assert_eq!(results.root, (640 * CHUNK).to_string());
 }
 
-#[tokio::test]
-async fn streams_flow_both_ways_at_once() {
-    let server = Server::start().await;
-    let (callee, caller) = (server.rpc().await, server.rpc().await);
+/// Streams flow both ways at once.
+pub async fn streams_flow_both_ways_at_once<S: Setting>() {
+    let setting = start::<S>().await;
     // The callee answers first and reads while its own stream is being read.
     let handler = handler(|mut call| async move {
         let upload = content(&mut call.params.channels);
         Ok(with_stream("echo", upload))
     });
-    let _serving = serve(&callee, handler).await;
+    let _serving = setting.serve(handler).await;
     let params = with_stream("upload", plain_body(1280));
-    let mut results = caller.route(&target()).call(call(params)).await.unwrap();
+    let mut results = setting.route().call(call(params)).await.unwrap();
     assert_eq!(results.root, "echo");
     let mut echoed = content(&mut results.channels);
     let mut bytes = 0;
@@ -91,10 +91,9 @@ async fn streams_flow_both_ways_at_once() {
     assert_eq!(bytes, 1280 * CHUNK);
 }
 
-#[tokio::test]
-async fn a_slow_reader_holds_the_writer_back_and_nobody_else() {
-    let server = Server::start().await;
-    let (callee, caller) = (server.rpc().await, server.rpc().await);
+/// A slow reader holds the writer back and nobody else.
+pub async fn a_slow_reader_holds_the_writer_back_and_nobody_else<S: Setting>() {
+    let setting = start::<S>().await;
     let made = Arc::new(AtomicUsize::new(0));
     let handler = handler({
         let made = made.clone();
@@ -108,14 +107,13 @@ async fn a_slow_reader_holds_the_writer_back_and_nobody_else() {
             }
         }
     });
-    let _serving = serve(&callee, handler).await;
-    let route = caller.route(&target());
+    let _serving = setting.serve(handler).await;
+    let route = setting.route();
     let mut results = route.call(call(Outgoing::unary("stream"))).await.unwrap();
     let mut slow = content(&mut results.channels);
     // Nobody reads: the writer stops within the window.
-    let window = NatsOptions::default().window_bytes;
     until_true("the window is full", || {
-        made.load(Ordering::SeqCst) * CHUNK > window / 2
+        made.load(Ordering::SeqCst) * CHUNK > WINDOW / 2
     })
     .await;
     for number in 0..500 {
@@ -124,7 +122,7 @@ async fn a_slow_reader_holds_the_writer_back_and_nobody_else() {
     let ahead = made.load(Ordering::SeqCst) * CHUNK;
     // What is gathered into one message and what waits for credit come on top.
     assert!(
-        ahead <= window + 256 * 1024,
+        ahead <= WINDOW + 256 * 1024,
         "{ahead} bytes were made for a reader that does not read"
     );
     let mut bytes = 0;
@@ -134,10 +132,9 @@ async fn a_slow_reader_holds_the_writer_back_and_nobody_else() {
     assert_eq!(bytes, 4000 * CHUNK);
 }
 
-#[tokio::test]
-async fn a_reader_that_leaves_stops_the_writer() {
-    let server = Server::start().await;
-    let (callee, caller) = (server.rpc().await, server.rpc().await);
+/// A reader that leaves stops the writer.
+pub async fn a_reader_that_leaves_stops_the_writer<S: Setting>() {
+    let setting = start::<S>().await;
     let (made, dropped) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
     let handler = handler({
         let (made, dropped) = (made.clone(), dropped.clone());
@@ -146,9 +143,8 @@ async fn a_reader_that_leaves_stops_the_writer() {
             async move { Ok(with_stream("here", endless)) }
         }
     });
-    let serving = serve(&callee, handler).await;
-    let mut results = caller
-        .route(&target())
+    let serving = setting.serve(handler).await;
+    let mut results = setting.route()
         .call(call(Outgoing::unary("x")))
         .await
         .unwrap();
@@ -162,27 +158,25 @@ async fn a_reader_that_leaves_stops_the_writer() {
     soon("the drain", serving.drain()).await;
 }
 
-#[tokio::test]
-async fn a_callee_that_does_not_read_to_the_end_stops_the_caller() {
-    let server = Server::start().await;
-    let (callee, caller) = (server.rpc().await, server.rpc().await);
+/// A callee that does not read to the end stops the caller.
+pub async fn a_callee_that_does_not_read_to_the_end_stops_the_caller<S: Setting>() {
+    let setting = start::<S>().await;
     let handler = handler(|mut call| async move {
         let mut upload = content(&mut call.params.channels);
         let first = upload.next().await.unwrap()?;
         Ok(Outgoing::unary(first.slice(..1)))
     });
-    let _serving = serve(&callee, handler).await;
+    let _serving = setting.serve(handler).await;
     let dropped = Arc::<AtomicBool>::default();
     let params = with_stream("upload", body(usize::MAX, &Arc::default(), &dropped));
-    let results = caller.route(&target()).call(call(params)).await.unwrap();
+    let results = setting.route().call(call(params)).await.unwrap();
     assert_eq!(results.root[..], [0]);
     until_true("the body is dropped", || dropped.load(Ordering::SeqCst)).await;
 }
 
-#[tokio::test]
-async fn a_stream_that_breaks_off_says_why() {
-    let server = Server::start().await;
-    let (callee, caller) = (server.rpc().await, server.rpc().await);
+/// A stream that breaks off says why.
+pub async fn a_stream_that_breaks_off_says_why<S: Setting>() {
+    let setting = start::<S>().await;
     let handler = handler(|_| async move {
         let broken = stream::iter([
             Ok(Bytes::from_static(b"part")),
@@ -190,9 +184,8 @@ async fn a_stream_that_breaks_off_says_why() {
         ]);
         Ok(with_stream("here", Box::pin(broken)))
     });
-    let _serving = serve(&callee, handler).await;
-    let mut results = caller
-        .route(&target())
+    let _serving = setting.serve(handler).await;
+    let mut results = setting.route()
         .call(call(Outgoing::unary("x")))
         .await
         .unwrap();
@@ -206,10 +199,9 @@ async fn a_stream_that_breaks_off_says_why() {
     assert!(broken.next().await.is_none());
 }
 
-#[tokio::test]
-async fn several_channels_of_one_call_keep_to_themselves() {
-    let server = Server::start().await;
-    let (callee, caller) = (server.rpc().await, server.rpc().await);
+/// Several channels of one call keep to themselves.
+pub async fn several_channels_of_one_call_keep_to_themselves<S: Setting>() {
+    let setting = start::<S>().await;
     let handler = handler(|mut call| async move {
         // The second channel is read to its end before the first one's beginning.
         let second = call.params.channels.take(&[1]).unwrap();
@@ -222,7 +214,7 @@ async fn several_channels_of_one_call_keep_to_themselves() {
         );
         Ok(Outgoing::unary(format!("{} {}", first.len(), second.len())))
     });
-    let _serving = serve(&callee, handler).await;
+    let _serving = setting.serve(handler).await;
     let channels = vec![
         ([0].into(), encode_chunks(plain_body(100))),
         ([1].into(), encode_chunks(plain_body(200))),
@@ -231,14 +223,13 @@ async fn several_channels_of_one_call_keep_to_themselves() {
         root: Bytes::from_static(b"two"),
         channels,
     };
-    let results = caller.route(&target()).call(call(params)).await.unwrap();
+    let results = setting.route().call(call(params)).await.unwrap();
     assert_eq!(results.root, format!("{} {}", 100 * CHUNK, 200 * CHUNK));
 }
 
-#[tokio::test]
-async fn large_values_and_streams_go_together() {
-    let server = Server::start().await;
-    let (callee, caller) = (server.rpc().await, server.rpc().await);
+/// Large values and streams go together.
+pub async fn large_values_and_streams_go_together<S: Setting>() {
+    let setting = start::<S>().await;
     let handler = handler(|mut call| async move {
         let upload = content(&mut call.params.channels);
         let channels = vec![([0, 0].into(), encode_chunks(upload))];
@@ -247,13 +238,13 @@ async fn large_values_and_streams_go_together() {
             channels,
         })
     });
-    let _serving = serve(&callee, handler).await;
+    let _serving = setting.serve(handler).await;
     let root = Bytes::from(vec![9; 3 << 20]);
     let params = Outgoing {
         root: root.clone(),
         channels: vec![([0, 0].into(), encode_chunks(plain_body(10)))],
     };
-    let mut results = caller.route(&target()).call(call(params)).await.unwrap();
+    let mut results = setting.route().call(call(params)).await.unwrap();
     assert!(results.root == root);
     let echoed = collect(content(&mut results.channels), 1 << 20, "echo")
         .await
@@ -261,16 +252,30 @@ async fn large_values_and_streams_go_together() {
     assert_eq!(echoed.len(), 10 * CHUNK);
 }
 
-#[tokio::test]
-async fn a_stream_whose_writer_vanished_ends_with_an_error() {
-    let server = Server::start().await;
-    let options = NatsOptions {
-        probe_interval: Duration::from_millis(100),
-        ..NatsOptions::default()
-    };
-    let caller = server.rpc_with(options).await;
-    let process = tokio::runtime::Runtime::new().unwrap();
-    let url = server.url();
+/// Many streams at once come through whole, each at its own pace.
+pub async fn many_streams_share_the_way<S: Setting>() {
+    let setting = start::<S>().await;
+    let handler = handler(|mut call| async move {
+        let upload = content(&mut call.params.channels);
+        Ok(with_stream("echo", upload))
+    });
+    let _serving = setting.serve(handler).await;
+    let route = setting.route();
+    let each = (0..32).map(|number| {
+        let route = route.clone();
+        async move {
+            let params = with_stream("upload", plain_body(number * 4));
+            let mut results = route.call(call(params)).await.unwrap();
+            let echoed = collect(content(&mut results.channels), 8 << 20, "echo").await;
+            assert_eq!(echoed.unwrap().len(), number * 4 * CHUNK);
+        }
+    });
+    soon("all streams", futures::future::join_all(each)).await;
+}
+
+/// A reader is told when nothing will come any more because the writer's process is gone.
+pub async fn a_stream_whose_writer_vanished_ends_with_an_error<S: Setting>() {
+    let mut setting = start::<S>().await;
     let handler = handler(|_| async move {
         let first = stream::iter([Ok(Bytes::from_static(b"first"))]);
         Ok(with_stream(
@@ -278,23 +283,15 @@ async fn a_stream_whose_writer_vanished_ends_with_an_error() {
             Box::pin(first.chain(stream::pending())),
         ))
     });
-    let serving = process.spawn(async move {
-        let callee = NatsRpc::new(
-            async_nats::connect(url).await.unwrap(),
-            LatticeName::default(),
-        );
-        serve(&callee, handler).await
-    });
-    let serving = serving.await.unwrap();
-    let mut results = caller
-        .route(&target())
+    let serving = setting.serve(handler).await;
+    let mut results = setting
+        .route()
         .call(call(Outgoing::unary("x")))
         .await
         .unwrap();
     let mut stuck = content(&mut results.channels);
     assert_eq!(stuck.next().await.unwrap().unwrap(), "first");
-    // As a process that is killed: its connection closes and it says nothing more.
-    process.shutdown_background();
+    setting.kill_callee();
     let error = soon("the stream's end", stuck.next())
         .await
         .unwrap()

@@ -121,6 +121,10 @@ pub struct ComponentOptions {
     /// The longest one call may run.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     max_time: Option<Duration>,
+    /// Let an instance that answered a call answer another: for components that keep nothing of one call that another must
+    /// not see.
+    #[arg(long)]
+    reuse: bool,
     /// Replace the image if another one runs under this id.
     #[arg(long)]
     update: bool,

@@ -75,7 +75,8 @@ pub trait Routes: Send + Sync + 'static {
 
 /// All slots of a host.
 pub struct LinkTable {
-    slots: DashMap<SlotKey, Arc<Slot>>,
+    /// By their source, as a source's links change together.
+    slots: DashMap<ComponentId, HashMap<SlotKey, Arc<Slot>>>,
     routes: Arc<dyn Routes>,
 }
 
@@ -91,6 +92,8 @@ impl LinkTable {
     /// The slot for an import; the same one whenever it is asked for, filled or not.
     pub fn slot(&self, key: &SlotKey) -> Arc<Slot> {
         self.slots
+            .entry(key.source_id.clone())
+            .or_default()
             .entry(key.clone())
             .or_insert_with(|| {
                 Arc::new(Slot {
@@ -107,7 +110,8 @@ impl LinkTable {
     /// # Errors
     /// [`CallError::MissingLink`], which names the link that should be put.
     pub fn find(&self, key: &SlotKey) -> Result<Arc<Filled>, CallError> {
-        match self.slots.get(key) {
+        let slots = self.slots.get(&key.source_id);
+        match slots.as_ref().and_then(|slots| slots.get(key)) {
             Some(slot) => slot.get(),
             None => Err(key.missing()),
         }
@@ -128,9 +132,11 @@ impl LinkTable {
                 wanted.insert(key, link.target.clone());
             }
         }
-        for entry in &self.slots {
-            if &entry.key().source_id == source_id && !wanted.contains_key(entry.key()) {
-                entry.value().filled.store(None);
+        if let Some(slots) = self.slots.get(source_id) {
+            for (key, slot) in slots.value() {
+                if !wanted.contains_key(key) {
+                    slot.filled.store(None);
+                }
             }
         }
         for (key, target) in wanted {
@@ -151,7 +157,7 @@ impl LinkTable {
 impl std::fmt::Debug for LinkTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LinkTable")
-            .field("slots", &self.slots.len())
+            .field("sources", &self.slots.len())
             .finish_non_exhaustive()
     }
 }

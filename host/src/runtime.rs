@@ -3,7 +3,7 @@
 //! [`Runtime`] is made once a host; [`Runtime::load`] compiles a component (or finds it compiled) to a [`Module`];
 //! [`Actor::start`] gives it an id, limits and links, and the [`Actor`] answers calls as a [`trellis_rpc::Handler`].
 //!
-//! - `machine`, `engine`, `ticker`, `cache`: what all actors share.
+//! - `machine`, `engine`, `ticker`, `fair`, `cache`: what all actors share.
 //! - `module`, `interface`, `dynamic`: a component's imports and exports.
 //! - `actor`, `gate`, `instances`, `scope`, `state`, `failure`: one actor, one call, what it may use, how it fails.
 //! - `stats`: how its calls went.
@@ -18,6 +18,7 @@ mod dynamic;
 mod engine;
 mod error;
 mod failure;
+mod fair;
 mod gate;
 mod http;
 mod instances;
@@ -56,6 +57,7 @@ pub(crate) use stats::Present;
 pub use stats::Stats;
 
 use cache::{Cache, ContentHash};
+use fair::Fair;
 use instances::Kept;
 use state::CallState;
 use ticker::Ticker;
@@ -72,10 +74,13 @@ pub struct Runtime {
     linker: Linker<CallState>,
     cache: Option<Cache>,
     ticker: Ticker,
+    fair: Arc<Fair>,
     /// How many calls fit into the instance pool.
     calls: u32,
     /// A place for each of them.
     places: Arc<Semaphore>,
+    /// How many calls wait for one.
+    waiting: AtomicUsize,
     /// Actors whose instances may wait for calls in places that others need.
     keepers: Mutex<Vec<Weak<Kept>>>,
     compiling: Semaphore,
@@ -104,9 +109,11 @@ impl Runtime {
             engine,
             linker,
             cache,
+            fair: Fair::new(ticker.clock()),
             ticker,
             calls,
             places: Arc::new(Semaphore::new(calls as usize)),
+            waiting: AtomicUsize::new(0),
             keepers: Mutex::default(),
             compiling: Semaphore::new(COMPILATIONS),
             loaded: DashMap::new(),
@@ -143,6 +150,11 @@ impl Runtime {
     /// room for so many.
     pub fn calls(&self) -> u32 {
         self.calls
+    }
+
+    /// How many of them one actor may have, so that there is always room for another.
+    fn calls_of_one(&self) -> usize {
+        (self.calls - self.calls / 8) as usize
     }
 
     /// The settings it was made with.

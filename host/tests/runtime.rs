@@ -7,6 +7,8 @@ mod kit;
 
 #[path = "runtime/cache.rs"]
 mod cache;
+#[path = "runtime/fairness.rs"]
+mod fairness;
 #[path = "runtime/figures.rs"]
 mod figures;
 #[path = "runtime/http.rs"]
@@ -23,8 +25,12 @@ mod local;
 mod messaging;
 #[path = "runtime/outbound.rs"]
 mod outbound;
+#[path = "runtime/overload.rs"]
+mod overload;
 #[path = "runtime/resources.rs"]
 mod resources;
+#[path = "runtime/reuse.rs"]
+mod reuse;
 #[path = "runtime/stats.rs"]
 mod stats;
 #[path = "runtime/types.rs"]

@@ -14,6 +14,8 @@ use crate::{
 
 /// 1.x's weight of a spread that names none.
 const DEFAULT_WEIGHT: u32 = 100;
+/// What is part of a component's identity when its instances answer more than one call.
+const REUSE: &str = "reuse";
 
 /// An application as it ought to be.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,6 +89,8 @@ pub struct Workload {
     pub instances: u32,
     /// Whether it sleeps until it is called.
     pub dormant: bool,
+    /// Whether an instance that answered a call may answer another.
+    pub reuse: bool,
     /// Where; never empty.
     pub spreads: Vec<Place>,
     /// Rules on where that hold for every spread.
@@ -231,7 +235,9 @@ impl Builder<'_, '_> {
         let part = names::part_id(
             [kind.as_str(), self.manifest.name(), &name]
                 .into_iter()
-                .chain(configs.iter().map(String::as_str)),
+                .chain(configs.iter().map(String::as_str))
+                // Another part, so that what runs is told of the change.
+                .chain(component.properties().reuse.then_some(REUSE)),
         );
         let want = id.and_then(|id| {
             let image = component
@@ -247,6 +253,7 @@ impl Builder<'_, '_> {
                 is_daemon,
                 instances: properties.instances,
                 dormant: false,
+                reuse: component.properties().reuse,
                 spreads: places(&properties.spread),
                 rules: ours(component, |properties| match properties {
                     TraitProperties::Placement(placement) => Some(placement),

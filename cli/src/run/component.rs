@@ -74,6 +74,7 @@ pub async fn scale(
         max_execution_time: options
             .max_time
             .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        reuse: options.reuse,
     };
     let request = ScaleComponent {
         component_ref: image,

@@ -140,6 +140,7 @@ fn limits(default: &Limits, asked: Option<&ComponentLimits>) -> Limits {
     if let Some(milliseconds) = asked.and_then(|limits| limits.max_execution_time) {
         limits.call_deadline = std::time::Duration::from_millis(milliseconds);
     }
+    limits.reuse |= asked.is_some_and(|limits| limits.reuse);
     limits
 }
 

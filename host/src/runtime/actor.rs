@@ -23,6 +23,7 @@ use super::{
     ActorOptions, Description, Limits, Module, Runtime, StartError,
     dynamic::handles::Released,
     failure::millis,
+    fair::{self, Share, Slice},
     gate::{Gate, Place},
     instances::Kept,
     interface::Typed,
@@ -58,6 +59,7 @@ pub(super) struct Shared {
     pub(super) links: Arc<LinkTable>,
     /// Where imports lead: first the typed ones ([`Typed`]), then the module's dynamic ones in their order.
     pub(super) slots: Vec<Arc<Slot>>,
+    pub(super) share: Arc<Share>,
     pub(super) counters: Counts,
     pub(super) stats: Arc<Stats>,
 }
@@ -89,7 +91,20 @@ pub struct Counters {
     pub kept_instances: usize,
 }
 
+/// A call among those that wait for a place among the host's.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Counts {
+    pub(super) fn calls(&self) -> u64 {
+        self.calls.load(Relaxed)
+    }
+
     pub(super) fn trapped(&self) {
         self.traps.fetch_add(1, Relaxed);
     }
@@ -140,7 +155,8 @@ impl Actor {
             config,
             links,
         } = options;
-        let gate = Gate::new(max_instances as usize, limits.queue);
+        let at_once = (max_instances as usize).min(runtime.calls_of_one());
+        let gate = Gate::new(at_once, limits.queue, limits.queue_wait);
         let kept = Arc::default();
         if limits.reuse {
             runtime.add_keeper(&kept);
@@ -155,6 +171,7 @@ impl Actor {
             config: ArcSwap::from_pointee(config),
             links,
             slots,
+            share: Arc::default(),
             counters: Counts::default(),
             stats,
         });
@@ -185,7 +202,8 @@ impl Actor {
 
     /// Changes how many calls may run at once. Those that run go on; 0 lets no new one in.
     pub fn set_max_instances(&self, max_instances: u32) {
-        self.gate.resize(max_instances as usize);
+        let most = self.shared.runtime.calls_of_one();
+        self.gate.resize((max_instances as usize).min(most));
     }
 
     /// How many calls may run at once.
@@ -250,10 +268,11 @@ impl Actor {
         let present = shared.stats.enter();
         let place = self.gate.enter().await.map_err(|full| {
             CallError::Overloaded(format!(
-                "actor {:?} runs {} calls, and {} wait: raise its max instances, or its queue",
+                "actor {:?} runs {} calls, and {} wait for about {} ms: raise its max instances, or its queue",
                 shared.id,
                 self.gate.limit(),
-                full.waiting
+                full.waiting,
+                millis(full.wait)
             ))
         })?;
         shared.counters.in_flight.fetch_add(1, Relaxed);
@@ -277,6 +296,14 @@ impl Actor {
                 break;
             }
         }
+        let waiting = runtime.waiting.fetch_add(1, Relaxed);
+        let _waiting = Waiting(&runtime.waiting);
+        if waiting >= runtime.config().queue {
+            return Err(CallError::Overloaded(format!(
+                "this host runs {} calls, and {waiting} wait: raise its max_calls",
+                runtime.calls()
+            )));
+        }
         // Bounded, as actors that call each other could otherwise wait for places that they hold themselves.
         match tokio::time::timeout(POOL_WAIT, places.clone().acquire_owned()).await {
             Ok(Ok(pooled)) => Ok(pooled),
@@ -285,6 +312,14 @@ impl Actor {
                 runtime.calls()
             ))),
         }
+    }
+
+    /// Has a call compute in turn with those of other actors. For what comes once it has its [`Turn`].
+    pub(super) fn in_turn<F: Future>(&self, slice: Arc<Slice>, call: F) -> fair::Shared<F> {
+        self.shared
+            .runtime
+            .fair
+            .share(&self.shared.share, slice, call)
     }
 
     /// Goes on with work after its call was answered, until it is done or the actor is stopped.

@@ -17,6 +17,8 @@ pub struct RuntimeConfig {
     /// How many calls may run at once, all actors together, as far as the machine has room for them
     /// ([`Runtime::calls`](super::Runtime::calls)): each takes memory, memory mappings and address space.
     pub max_calls: u32,
+    /// How many calls, of all actors together, may wait while so many run; one more is refused at once.
+    pub queue: usize,
     /// The most memory that any actor's [`Limits::memory_bytes`] may grant.
     pub max_memory_bytes: usize,
     /// The largest component that is loaded, in bytes.
@@ -31,6 +33,7 @@ impl Default for RuntimeConfig {
             cache_dir: None,
             cache_bytes: 2 << 30,
             max_calls: 1000,
+            queue: 4096,
             max_memory_bytes: 1 << 30,
             max_component_bytes: 64 << 20,
             tick: Duration::from_millis(10),
@@ -51,6 +54,8 @@ pub struct Limits {
     pub stream_deadline: Duration,
     /// How many calls may wait while [`ActorOptions::max_instances`] run; one more is refused at once.
     pub queue: usize,
+    /// How long calls may have to wait, as it looks when they come; one that would wait for longer is refused at once.
+    pub queue_wait: Duration,
     /// How many instances may live at once that hold resources of the actor's own for callers: one for each caller.
     pub resource_owners: usize,
     /// How long resources that nobody uses are held for a caller.
@@ -67,6 +72,7 @@ impl Default for Limits {
             call_deadline: Duration::from_secs(30),
             stream_deadline: Duration::from_secs(3600),
             queue: 1024,
+            queue_wait: Duration::from_secs(5),
             resource_owners: 32,
             resource_idle: Duration::from_secs(300),
             reuse: false,
@@ -79,7 +85,8 @@ impl Default for Limits {
 pub struct ActorOptions {
     /// Its id in the lattice: what its calls out carry as `source-id`.
     pub id: ComponentId,
-    /// How many calls of it may run at once; at least 1.
+    /// How many calls of it may run at once; at least 1. No actor may have more than seven in eight of the host's
+    /// ([`RuntimeConfig::max_calls`]), so that there is room for others.
     pub max_instances: u32,
     /// What each of them may use.
     pub limits: Limits,

@@ -1,8 +1,11 @@
 //! How many calls of an actor run at once. The others wait in a bounded queue.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,7 +16,16 @@ pub(super) struct Gate {
     size: Mutex<Size>,
     waiting: AtomicUsize,
     queue: usize,
+    /// The longest that a call may have to wait.
+    patience: Duration,
+    /// How many places there are, for who looks without the lock.
+    limit: AtomicUsize,
+    /// How long calls hold a place, in microseconds: the average of the last few.
+    held_us: AtomicU64,
 }
+
+/// How much the last call counts in that average: one part in so many.
+const HELD_PART: u64 = 8;
 
 struct Size {
     limit: usize,
@@ -24,30 +36,36 @@ struct Size {
 /// A call's place; dropping it lets the next one in.
 pub(super) struct Place {
     permit: Option<OwnedSemaphorePermit>,
+    since: Instant,
     gate: Arc<Gate>,
 }
 
-/// The queue is full.
+/// The queue is full, or takes too long.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full {
     pub(super) waiting: usize,
+    /// How long one more would have to wait, as it looks now.
+    pub(super) wait: Duration,
 }
 
 impl Gate {
-    pub(super) fn new(limit: usize, queue: usize) -> Arc<Self> {
+    pub(super) fn new(limit: usize, queue: usize, patience: Duration) -> Arc<Self> {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             places: Arc::new(Semaphore::new(limit)),
             size: Mutex::new(Size { limit, debt: 0 }),
             waiting: AtomicUsize::new(0),
             queue,
+            patience,
+            limit: AtomicUsize::new(limit),
+            held_us: AtomicU64::new(0),
         })
     }
 
     /// Waits for a place.
     ///
     /// # Errors
-    /// [`Full`], at once, when enough others wait already.
+    /// [`Full`], at once, when enough others wait already, or when its turn would come too late.
     pub(super) async fn enter(self: &Arc<Self>) -> Result<Place, Full> {
         let permit = match self.places.clone().try_acquire_owned() {
             Ok(permit) => Some(permit),
@@ -59,6 +77,7 @@ impl Gate {
         };
         Ok(Place {
             permit,
+            since: Instant::now(),
             gate: self.clone(),
         })
     }
@@ -77,6 +96,21 @@ impl Gate {
             size.debt += fewer - self.places.forget_permits(fewer);
         }
         size.limit = limit;
+        self.limit.store(limit, Relaxed);
+    }
+
+    /// How long a call would wait behind so many others.
+    fn wait(&self, waiting: usize) -> Duration {
+        let turns = (waiting as u64 + 1).div_ceil((self.limit.load(Relaxed) as u64).max(1));
+        Duration::from_micros(turns.saturating_mul(self.held_us.load(Relaxed)))
+    }
+
+    fn held(&self, time: Duration) {
+        let last = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let before = self.held_us.load(Relaxed);
+        // Two at once may lose one of them, which matters little.
+        let average = before - before / HELD_PART + last / HELD_PART;
+        self.held_us.store(average, Relaxed);
     }
 
     /// How many may run at once.
@@ -104,6 +138,7 @@ impl Drop for Place {
         let Some(permit) = self.permit.take() else {
             return;
         };
+        self.gate.held(self.since.elapsed());
         let mut size = self.gate.size();
         if size.debt > 0 {
             size.debt -= 1;
@@ -119,10 +154,11 @@ impl<'a> Waiting<'a> {
     fn join(gate: &'a Gate) -> Result<Self, Full> {
         let waiting = gate.waiting.fetch_add(1, Relaxed);
         let joined = Self(&gate.waiting);
-        if waiting < gate.queue {
+        let wait = gate.wait(waiting);
+        if waiting < gate.queue && wait <= gate.patience {
             Ok(joined)
         } else {
-            Err(Full { waiting })
+            Err(Full { waiting, wait })
         }
     }
 }
@@ -139,16 +175,47 @@ mod tests {
 
     use super::*;
 
+    fn gate(limit: usize, queue: usize) -> Arc<Gate> {
+        Gate::new(limit, queue, Duration::from_secs(3600))
+    }
+
+    #[test]
+    fn who_would_wait_for_too_long_is_refused_at_once() {
+        let gate = Gate::new(2, 8, Duration::from_millis(100));
+        let _held = (
+            gate.enter().now_or_never().unwrap(),
+            gate.enter().now_or_never().unwrap(),
+        );
+        for _ in 0..100 {
+            gate.held(Duration::from_millis(60));
+        }
+        // Two leave every 60 ms: the third to wait would go in after 120.
+        let mut queued: Vec<_> = (0..2).map(|_| Box::pin(gate.enter())).collect();
+        for waiting in &mut queued {
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        let full = gate.enter().now_or_never().unwrap().err().unwrap();
+        assert_eq!(full.waiting, 2);
+        assert!(full.wait > Duration::from_millis(100), "{full:?}");
+        // With more places it goes faster.
+        gate.resize(4);
+        assert!(gate.enter().now_or_never().is_none());
+    }
+
     #[test]
     fn beyond_the_limit_calls_wait_and_beyond_the_queue_they_are_refused() {
-        let gate = Gate::new(1, 1);
+        let gate = gate(1, 1);
         let first = gate.enter().now_or_never().unwrap().unwrap();
         let mut second = Box::pin(gate.enter());
         assert!(second.as_mut().now_or_never().is_none());
         assert_eq!(gate.waiting(), 1);
         assert_eq!(
-            gate.enter().now_or_never().unwrap().err(),
-            Some(Full { waiting: 1 })
+            gate.enter()
+                .now_or_never()
+                .unwrap()
+                .err()
+                .map(|full| full.waiting),
+            Some(1)
         );
         drop(first);
         assert!(second.as_mut().now_or_never().unwrap().is_ok());
@@ -157,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_lower_limit_holds_once_running_calls_end() {
-        let gate = Gate::new(3, 8);
+        let gate = gate(3, 8);
         let places: Vec<_> = (0..3)
             .map(|_| gate.enter().now_or_never().unwrap().unwrap())
             .collect();
@@ -177,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_limit_raised_again_pays_the_debt_first() {
-        let gate = Gate::new(2, 8);
+        let gate = gate(2, 8);
         let _held = (
             gate.enter().now_or_never().unwrap(),
             gate.enter().now_or_never().unwrap(),

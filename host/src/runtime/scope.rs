@@ -11,7 +11,7 @@ use std::{
 use trellis_lattice::LinkName;
 use trellis_rpc::{CallContext, CallError, trace::TraceContext};
 
-use super::actor::Shared;
+use super::{actor::Shared, fair::Slice};
 use crate::links::{Filled, SlotKey};
 
 /// How many interfaces an actor may choose a link for within one call.
@@ -28,6 +28,8 @@ pub(super) struct Scope {
     stream_deadline: Instant,
     /// The caller's trace.
     pub(super) trace: Option<TraceContext>,
+    /// Its part in the division of processor time.
+    pub(super) slice: Arc<Slice>,
     choices: Vec<Choice>,
 }
 
@@ -48,6 +50,7 @@ impl Scope {
             streaming: None,
             stream_deadline,
             trace,
+            slice: Arc::default(),
             choices: Vec::new(),
         }
     }

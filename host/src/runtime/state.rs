@@ -90,6 +90,11 @@ impl CallState {
         if over || (self.scope.is_streaming() && self.count_tick() == 0) {
             return UpdateDeadline::Interrupt;
         }
+        let actor = &self.scope.actor;
+        self.scope.slice.stop();
+        actor
+            .share
+            .ticked(actor.runtime.ticker.clock_ticks(), actor.counters.calls());
         UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
     }
 

@@ -4,7 +4,10 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -21,8 +24,19 @@ pub(super) struct Ticker {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The time in ticks, counted while any call runs.
+#[derive(Clone, Default)]
+pub(super) struct Clock(Arc<Shared>);
+
+impl Clock {
+    pub(super) fn ticks(&self) -> u64 {
+        self.0.ticks.load(Relaxed)
+    }
+}
+
 #[derive(Default)]
 struct Shared {
+    ticks: AtomicU64,
     /// Calls that need the clock.
     running: AtomicUsize,
     /// The thread is parked, or about to be.
@@ -61,6 +75,16 @@ impl Ticker {
         Running {
             shared: self.shared.clone(),
         }
+    }
+
+    /// The time now.
+    pub(super) fn clock_ticks(&self) -> u64 {
+        self.shared.ticks.load(Relaxed)
+    }
+
+    /// The time as it counts it.
+    pub(super) fn clock(&self) -> Clock {
+        Clock(self.shared.clone())
     }
 
     fn wake(&self) {
@@ -112,6 +136,7 @@ fn run(shared: &Shared, engine: &wasmtime::EngineWeak, tick: Duration) {
         let Some(engine) = engine.upgrade() else {
             return;
         };
+        shared.ticks.fetch_add(1, Relaxed);
         engine.increment_epoch();
     }
 }

@@ -39,6 +39,14 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries
 }
 
+/// Puts another file in an entry's place, as only this user may open it.
+fn replace(entry: &Path, bytes: &[u8]) {
+    let other = entry.with_extension("other");
+    fs::write(&other, bytes).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o400)).unwrap();
+    fs::rename(&other, entry).unwrap();
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -54,7 +62,7 @@ async fn a_second_host_finds_what_the_first_compiled() {
     assert_eq!(entries.len(), 2);
     assert_eq!(
         (mode(&folder), mode(&folder.join("key")), mode(&entries[0])),
-        (0o700, 0o600, 0o600)
+        (0o700, 0o600, 0o400)
     );
 }
 
@@ -65,15 +73,16 @@ async fn what_was_changed_is_compiled_again() {
     found(&folder, "http_hello").await;
     let entry = entries(&folder).remove(0);
     let whole = fs::read(&entry).unwrap();
-    for at in [0, 8, 39, 40, whole.len() / 2, whole.len() - 1] {
+    let end = whole.len();
+    for at in [0, 8, end / 2, end - 41, end - 40, end - 9, end - 8, end - 1] {
         let mut changed = whole.clone();
         changed[at] ^= 1;
-        fs::write(&entry, changed).unwrap();
+        replace(&entry, &changed);
         assert!(!found(&folder, "http_hello").await, "byte {at}");
         assert!(found(&folder, "http_hello").await, "byte {at} was mended");
     }
     for length in [0, 20, 40, whole.len() - 1] {
-        fs::write(&entry, &whole[..length]).unwrap();
+        replace(&entry, &whole[..length]);
         assert!(!found(&folder, "http_hello").await, "{length} bytes");
     }
 }
@@ -89,7 +98,7 @@ async fn an_entry_cannot_stand_in_for_another() {
         .into_iter()
         .find(|entry| *entry != hello)
         .unwrap();
-    fs::copy(&misbehave, &hello).unwrap();
+    replace(&hello, &fs::read(&misbehave).unwrap());
     assert!(!found(&folder, "http_hello").await);
 }
 
@@ -145,9 +154,7 @@ async fn what_was_not_used_for_longest_goes_first() {
     found(&folder, "http_hello").await;
     let hello = entries(&folder).remove(0);
     let hello_bytes = fs::metadata(&hello).unwrap().len();
-    fs::File::options()
-        .append(true)
-        .open(&hello)
+    fs::File::open(&hello)
         .unwrap()
         .set_modified(std::time::UNIX_EPOCH)
         .unwrap();

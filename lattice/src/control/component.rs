@@ -68,6 +68,9 @@ pub struct ComponentLimits {
     /// The longest one call may run, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_execution_time: Option<u64>,
+    /// Ours: an instance that answered a call may answer another. A 1.x host makes one for each call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuse: bool,
 }
 
 /// Replaces a running component's image.

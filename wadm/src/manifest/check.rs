@@ -190,8 +190,17 @@ impl<'a> Check<'a> {
     /// Its image, or the shared application it comes from.
     fn source(&self, component: &Component, path: &Path, findings: &mut Findings) {
         let Properties {
-            image, application, ..
+            image,
+            application,
+            reuse,
+            ..
         } = component.properties();
+        if *reuse && (component.is_capability() || application.is_some()) {
+            findings.error(
+                &path.field("reuse"),
+                "is for components that run here: a capability has no instances, and what belongs to another application is set there",
+            );
+        }
         match (image, application) {
             (Some(_), Some(_)) => findings.error(
                 &path.field("application"),

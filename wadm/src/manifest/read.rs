@@ -108,7 +108,7 @@ fn component(node: &Node, path: &Path, findings: &mut Findings) -> Option<Compon
 }
 
 fn properties(node: &Node, path: &Path, findings: &mut Findings) -> Option<Properties> {
-    let known = &["image", "application", "id", "config", "secrets"];
+    let known = &["image", "application", "id", "reuse", "config", "secrets"];
     let mut fields = Fields::open(node, path, known, Unknown::Refused, findings)?;
     let image = fields.optional("image", text);
     let application = fields.optional("application", |node, path, findings| {
@@ -122,12 +122,14 @@ fn properties(node: &Node, path: &Path, findings: &mut Findings) -> Option<Prope
         })
     });
     let id = fields.optional("id", text);
+    let reuse = fields.optional("reuse", ours::truth);
     let config = fields.optional("config", configs);
     let secrets = fields.optional("secrets", secrets);
     Some(Properties {
         image: image?,
         application: application?,
         id: id?,
+        reuse: reuse?.unwrap_or_default(),
         config: config?.unwrap_or_default(),
         secrets: secrets?.unwrap_or_default(),
     })

@@ -108,6 +108,9 @@ pub struct Properties {
     /// Its id in the lattice; else it is made of the application's and its own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Ours: an instance of the component that answered a call may answer another. 1.x takes no manifest with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuse: bool,
     /// Configuration; later ones win.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub config: Vec<ConfigProperty>,

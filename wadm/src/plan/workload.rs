@@ -6,7 +6,7 @@ use trellis_lattice::{
     HostId,
     control::{
         Annotations,
-        component::ScaleComponent,
+        component::{ComponentLimits, ScaleComponent},
         provider::{StartProvider, StopProvider},
     },
 };
@@ -114,7 +114,10 @@ impl Planner<'_> {
                 annotations: Some(annotations),
                 config: release.configs.clone(),
                 allow_update,
-                limits: None,
+                limits: workload.reuse.then(|| ComponentLimits {
+                    reuse: true,
+                    ..ComponentLimits::default()
+                }),
                 dormant: workload.dormant,
             }));
         }

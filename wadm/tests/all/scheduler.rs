@@ -6,6 +6,7 @@ mod place;
 mod placement;
 mod reasons;
 mod remove;
+mod reuse;
 mod rules;
 mod update;
 

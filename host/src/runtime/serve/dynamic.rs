@@ -31,13 +31,17 @@ pub(in crate::runtime) async fn handle(
     started: Instant,
 ) -> Result<Outgoing, CallError> {
     let _turn = actor.turn().await?;
-    let mut live = actor.live(scope, &call.operation, started).await?;
-    let params = read_params(&mut live.store, export, call.params.root)?;
-    let outcome = invoke(&mut live.store, &live.instance, export, &params)
-        .await
-        .map_err(|error| explain(&error, live.store.data(), &call.operation, started));
-    actor.done_with(live, outcome.is_ok());
-    outcome.map(Outgoing::unary)
+    let slice = scope.slice.clone();
+    let work = async {
+        let mut live = actor.live(scope, &call.operation, started).await?;
+        let params = read_params(&mut live.store, export, call.params.root)?;
+        let outcome = invoke(&mut live.store, &live.instance, export, &params)
+            .await
+            .map_err(|error| explain(&error, live.store.data(), &call.operation, started));
+        actor.done_with(live, outcome.is_ok());
+        outcome.map(Outgoing::unary)
+    };
+    actor.in_turn(slice, work).await
 }
 
 /// The parameters of a call as values of the store.

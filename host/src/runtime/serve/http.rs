@@ -46,19 +46,20 @@ pub(in crate::runtime) async fn handle(
     let turn = actor.turn().await?;
     let streaming = scope.may_stream();
     let (respond, mut head) = oneshot::channel::<Head>();
+    let slice = scope.slice.clone();
     let guest = Guest {
         handler,
-        live: actor.live(scope, &call.operation, started).await?,
         operation: call.operation,
         started,
         actor: actor.clone(),
         _turn: turn,
     };
-    let mut guest = Box::pin(guest.run(scheme, request, move |head| {
+    let guest = guest.run(scope, scheme, request, move |head| {
         streaming.store(true, Relaxed);
         // The caller may be gone.
         let _ = respond.send(head);
-    }));
+    });
+    let mut guest = Box::pin(actor.in_turn(slice, guest));
     tokio::select! {
         biased;
         done = &mut guest => {
@@ -152,7 +153,6 @@ fn silent(actor: &Actor) -> CallError {
 /// One instance, at its request.
 struct Guest {
     handler: ProxyIndices,
-    live: Live,
     operation: Operation,
     started: Instant,
     actor: Arc<Actor>,
@@ -161,31 +161,29 @@ struct Guest {
 
 impl Guest {
     async fn run(
-        mut self,
+        self,
+        scope: Scope,
         scheme: types::Scheme,
         request: http::Request<body::GuestBody>,
         respond: impl FnOnce(Head) + Send + Sync + 'static,
     ) -> Result<(), CallError> {
-        let done = self.call(scheme, request, respond).await;
-        let done = done.map_err(|error| {
-            explain(
-                &error,
-                self.live.store.data(),
-                &self.operation,
-                self.started,
-            )
-        });
-        self.actor.done_with(self.live, done.is_ok());
+        let live = self.actor.live(scope, &self.operation, self.started);
+        let mut live = live.await?;
+        let done = self.call(&mut live, scheme, request, respond).await;
+        let done =
+            done.map_err(|error| explain(&error, live.store.data(), &self.operation, self.started));
+        self.actor.done_with(live, done.is_ok());
         done
     }
 
     async fn call(
-        &mut self,
+        &self,
+        live: &mut Live,
         scheme: types::Scheme,
         request: http::Request<body::GuestBody>,
         respond: impl FnOnce(Head) + Send + Sync + 'static,
     ) -> wasmtime::Result<()> {
-        let (store, handler) = self.live.http(&self.handler)?;
+        let (store, handler) = live.http(&self.handler)?;
         let mut http = store.data_mut().http();
         let request = http.new_incoming_request(scheme, request)?;
         let out = http.new_response_outparam_from_callback(respond)?;

@@ -20,17 +20,21 @@ pub(in crate::runtime) async fn handle(
 ) -> Result<Outgoing, CallError> {
     let message = Message::from(HandleMessage::decode_params(call.params)?);
     let _turn = actor.turn().await?;
-    let mut live = actor.live(scope, &call.operation, started).await?;
-    let outcome = async {
-        let handler = live
-            .instance
-            .get_typed_func::<(Message,), (Result<(), String>,)>(&mut live.store, index)?;
-        handler.call_async(&mut live.store, (message,)).await
+    let slice = scope.slice.clone();
+    let work = async {
+        let mut live = actor.live(scope, &call.operation, started).await?;
+        let outcome = async {
+            let handler = live
+                .instance
+                .get_typed_func::<(Message,), (Result<(), String>,)>(&mut live.store, index)?;
+            handler.call_async(&mut live.store, (message,)).await
+        };
+        let outcome = outcome
+            .await
+            .map_err(|error| explain(&error, live.store.data(), &call.operation, started));
+        actor.done_with(live, outcome.is_ok());
+        outcome
     };
-    let outcome = outcome
-        .await
-        .map_err(|error| explain(&error, live.store.data(), &call.operation, started));
-    actor.done_with(live, outcome.is_ok());
-    let (answer,) = outcome?;
+    let (answer,) = actor.in_turn(slice, work).await?;
     Ok(HandleMessage::answer(&answer))
 }

@@ -171,7 +171,7 @@ fn span(node: &Node, path: &Path, findings: &mut Findings) -> Option<Span> {
     }
 }
 
-fn truth(node: &Node, path: &Path, findings: &mut Findings) -> Option<bool> {
+pub(super) fn truth(node: &Node, path: &Path, findings: &mut Findings) -> Option<bool> {
     match node.value {
         Value::Bool(truth) => Some(truth),
         _ => {

@@ -183,6 +183,7 @@ pub(super) fn component(name: &str, instances: u32) -> Wish {
             rollout: RolloutProperties::default(),
             autoscale: None,
             dormant: false,
+            reuse: false,
         },
     }
 }

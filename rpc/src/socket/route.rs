@@ -205,8 +205,13 @@ impl UnderWay {
         };
         loop {
             match event {
-                // A callee that answers before it has all its parameters does without the rest.
-                Event::Root(root) => return Ok(root),
+                Event::Root(root) => {
+                    // A callee that has said its last word reads no more; one whose results stream may still.
+                    if self.entered.exchange.has_channels() {
+                        self.send_channels(call);
+                    }
+                    return Ok(root);
+                }
                 Event::Granted => self.send_channels(call),
             }
             event = self.entered.exchange.event().await?;
@@ -240,6 +245,9 @@ impl UnderWay {
 
     fn send_channels(&self, call: &mut Call) {
         let channels = std::mem::take(&mut call.params.channels);
+        if channels.is_empty() {
+            return;
+        }
         let entered = self.entered.clone();
         let sending = tokio::spawn(async move { stream::send_all(&entered, channels).await });
         _ = self.sending.set(AbortOnDropHandle::new(sending));

@@ -233,7 +233,8 @@ pub async fn streams_under_way_end_with_an_error_when_the_way_breaks<S: Setting>
         })
     });
     let serving = setting.serve(handler).await;
-    let mut results = setting.route()
+    let mut results = setting
+        .route()
         .call(call(Outgoing::unary("x")))
         .await
         .unwrap();
@@ -248,7 +249,6 @@ pub async fn streams_under_way_end_with_an_error_when_the_way_breaks<S: Setting>
     // The callee's writer has ended too, so nothing is left to drain.
     soon("the drain", serving.drain()).await;
 }
-
 
 /// A caller does not wait for a process that was killed, or not for longer than it said.
 pub async fn a_call_whose_callee_dies_ends<S: Setting>() {
@@ -277,10 +277,7 @@ pub async fn a_call_whose_callee_dies_ends<S: Setting>() {
         "{error}"
     );
     until("nobody is there any more", || async {
-        matches!(
-            unary(&route, "x").await,
-            Err(CallError::NoResponder { .. })
-        )
+        matches!(unary(&route, "x").await, Err(CallError::NoResponder { .. }))
     })
     .await;
 }

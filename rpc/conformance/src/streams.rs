@@ -1,10 +1,8 @@
 //! Streams and futures among the values.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
@@ -144,7 +142,8 @@ pub async fn a_reader_that_leaves_stops_the_writer<S: Setting>() {
         }
     });
     let serving = setting.serve(handler).await;
-    let mut results = setting.route()
+    let mut results = setting
+        .route()
         .call(call(Outgoing::unary("x")))
         .await
         .unwrap();
@@ -185,7 +184,8 @@ pub async fn a_stream_that_breaks_off_says_why<S: Setting>() {
         Ok(with_stream("here", Box::pin(broken)))
     });
     let _serving = setting.serve(handler).await;
-    let mut results = setting.route()
+    let mut results = setting
+        .route()
         .call(call(Outgoing::unary("x")))
         .await
         .unwrap();

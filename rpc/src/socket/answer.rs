@@ -67,7 +67,7 @@ impl Answer {
         let result = serving::run(work, &cancelled, received, deadline).await;
         match result {
             // A caller that gave up waits for nothing; one whose callee was stopped does.
-            None if place.0.is_stopped() => return,
+            None if place.0.is_stopped() => drop(unanswered),
             None => unanswered.answer(),
             Some(result) => {
                 unanswered.answer();

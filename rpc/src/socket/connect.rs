@@ -7,8 +7,8 @@ use tokio::{net::UnixStream, time::Instant};
 
 use super::{
     Shared,
-    link::{self, LinkError},
     frames::ReadError,
+    link::{self, LinkError},
 };
 
 /// The first wait after a connection was lost.

@@ -17,12 +17,7 @@ use super::{
     frame::{Values, Violation},
     served::Served,
 };
-use crate::{
-    channel::Path,
-    credit::Credit,
-    error::CallError,
-    root::Root,
-};
+use crate::{channel::Path, credit::Credit, error::CallError, root::Root};
 
 /// A position in what is written that is never reached.
 const NOT_PUT: u64 = u64::MAX;
@@ -173,7 +168,8 @@ impl Exchange {
             .collect();
         if total == first.len() as u64 {
             state.arriving = Arriving::Whole(first);
-            return Ok(wake(state));
+            wake(state);
+            return Ok(());
         }
         let mut root = Root::new(limit);
         let begun = root.begin(total, first);
@@ -181,7 +177,8 @@ impl Exchange {
             Ok(()) => Arriving::Parts(root),
             Err(error) => Arriving::failed(error),
         };
-        Ok(wake(state))
+        wake(state);
+        Ok(())
     }
 
     /// The root values go on.
@@ -205,7 +202,8 @@ impl Exchange {
             }
             Err(error) => state.arriving = Arriving::failed(error),
         }
-        Ok(wake(state))
+        wake(state);
+        Ok(())
     }
 
     /// Ends everything here with an error. What arrived before it on a channel can still be read.

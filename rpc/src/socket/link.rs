@@ -14,8 +14,8 @@ use super::{
     Admission, Shared,
     connection::Connection,
     frame::{Frame, MAX_HELLO, VERSION, Violation},
-    outbox::Pace,
     frames::{Frames, ReadError},
+    outbox::Pace,
     reader::{Reader, Then},
     stream::MIN_WINDOW,
 };

@@ -17,8 +17,8 @@ use tokio::{
 
 use super::{
     Admission, Shared, SocketError,
-    link::{self, LinkError},
     frames::ReadError,
+    link::{self, LinkError},
 };
 
 /// The longest path that a socket's address holds, here as on other systems.

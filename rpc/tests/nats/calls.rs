@@ -72,4 +72,3 @@ async fn the_members_of_a_queue_group_share_the_calls() {
     }
     assert!((20..180).contains(&by_a), "a answered {by_a} of 200");
 }
-

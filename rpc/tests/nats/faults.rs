@@ -32,10 +32,7 @@ async fn a_call_without_a_deadline_gets_the_callee_s() {
         default_deadline,
         ..ServeOptions::default()
     };
-    let _serving = callee
-        .serve(&target(), stuck, options)
-        .await
-        .unwrap();
+    let _serving = callee.serve(&target(), stuck, options).await.unwrap();
     // As somebody's caller that says nothing about deadlines, and asks for our answers.
     let mut headers = async_nats::HeaderMap::new();
     headers.insert(trellis_lattice::header::FLOW, "1000");

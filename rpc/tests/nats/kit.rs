@@ -126,10 +126,3 @@ pub async fn serve(rpc: &NatsRpc, handler: Arc<dyn Handler>) -> Serving {
         .await
         .unwrap()
 }
-
-/// Serves the tests' target with the default options.
-pub async fn serve(rpc: &NatsRpc, handler: Arc<dyn Handler>) -> Serving {
-    rpc.serve(&target(), handler, ServeOptions::default())
-        .await
-        .unwrap()
-}

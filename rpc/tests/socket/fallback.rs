@@ -17,7 +17,10 @@ use trellis_rpc::{
 };
 
 use crate::{
-    kit::{Elsewhere, Host, call, call_within, echo, handler, over_socket, soon, target, unary, until_true},
+    kit::{
+        Elsewhere, Host, call, call_within, echo, handler, over_socket, soon, target, unary,
+        until_true,
+    },
     raw::{CALL, Raw, here},
 };
 
@@ -195,7 +198,10 @@ async fn a_peer_that_reads_nothing_holds_up_its_own_callers_only() {
     });
     for result in stuck {
         let error = result.unwrap_err();
-        assert!(matches!(error, CallError::DeadlineExceeded { .. }), "{error}");
+        assert!(
+            matches!(error, CallError::DeadlineExceeded { .. }),
+            "{error}"
+        );
     }
     assert!(started.elapsed() < Duration::from_secs(5));
 }
@@ -287,5 +293,8 @@ async fn more_operations_than_are_remembered_are_called_all_the_same() {
     call.operation = Operation::new("a".repeat(5000), "f");
     let error = route.call(call).await.unwrap_err();
     assert!(matches!(error, CallError::Malformed(_)), "{error}");
-    assert_eq!(unary(&route, "x").await.unwrap(), "acme:test/things@1.2.3.do-it");
+    assert_eq!(
+        unary(&route, "x").await.unwrap(),
+        "acme:test/things@1.2.3.do-it"
+    );
 }

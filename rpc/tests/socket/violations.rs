@@ -8,8 +8,14 @@ use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng, seq::IndexedR
 use trellis_rpc::{CallError, Outgoing, Route, ServeOptions, socket::SocketOptions};
 
 use crate::{
-    kit::{Elsewhere, Host, call as a_call, echo, handler, over_socket, soon, target, unary, until_true},
-    raw::{CALL, FAILED, RESULTS, Raw, about, call, channel, frame, gone, head, hello, here, ready, results},
+    kit::{
+        Elsewhere, Host, call as a_call, echo, handler, over_socket, soon, target, unary,
+        until_true,
+    },
+    raw::{
+        CALL, FAILED, RESULTS, Raw, about, call, channel, frame, gone, head, hello, here, ready,
+        results,
+    },
 };
 
 const PARAMS: u8 = 9;
@@ -74,7 +80,10 @@ async fn what_may_not_come_ends_the_connection_and_nothing_else() {
         ("a frame without a kind", all(&[frame(0, [])])),
         ("an unknown kind", all(&[frame(99, [1, 2, 3])])),
         ("a second hello", all(&[hello(1, 256 << 10, "shop")])),
-        ("a welcome", all(&[frame(2, [1, 0, 0, 0, 1, 0, 0, 0, 0, 0])])),
+        (
+            "a welcome",
+            all(&[frame(2, [1, 0, 0, 0, 1, 0, 0, 0, 0, 0])]),
+        ),
         ("fields cut off", all(&[frame(CALL, [1, 0, 0])])),
         ("fields that go on", all(&[frame(4, [1])])),
         ("another's target", all(&[here("callee")])),
@@ -83,30 +92,55 @@ async fn what_may_not_come_ends_the_connection_and_nothing_else() {
         ("a head out of turn", all(&[head(1, "kv", "shop")])),
         ("a head twice", all(&[known.clone(), known.clone()])),
         ("a call without a head", all(&[call(1, 0, 1, 0, b"x")])),
-        ("a call out of turn", all(&[known.clone(), call(2, 0, 1, 0, b"x")])),
+        (
+            "a call out of turn",
+            all(&[known.clone(), call(2, 0, 1, 0, b"x")]),
+        ),
         (
             "a call's number again",
-            all(&[known.clone(), call(1, 0, 1, 0, b"x"), call(1, 0, 1, 0, b"x")]),
+            all(&[
+                known.clone(),
+                call(1, 0, 1, 0, b"x"),
+                call(1, 0, 1, 0, b"x"),
+            ]),
         ),
-        ("too many channels", all(&[known.clone(), call(1, 0, 1, 33, b"x")])),
+        (
+            "too many channels",
+            all(&[known.clone(), call(1, 0, 1, 33, b"x")]),
+        ),
         ("parameters of no call", all(&[about(PARAMS, 1, b"x")])),
         (
             "parameters past their end",
-            all(&[known.clone(), call(1, 0, 1, 0, b"x"), about(PARAMS, 1, b"y")]),
+            all(&[
+                known.clone(),
+                call(1, 0, 1, 0, b"x"),
+                about(PARAMS, 1, b"y"),
+            ]),
         ),
         ("results of no call", all(&[results(1, 1, 0, b"x")])),
-        ("more results of no call", all(&[about(MORE_RESULTS, 1, b"x")])),
+        (
+            "more results of no call",
+            all(&[about(MORE_RESULTS, 1, b"x")]),
+        ),
         ("a failure of no call", all(&[about(FAILED, 7, &[0, 0])])),
         ("a cancel of no call", all(&[about(CANCEL, 1, b"")])),
         ("a chunk of no call", all(&[channel(DATA, 0, 1, 0, b"x")])),
         ("values of no kind", all(&[channel(DATA, 2, 1, 0, b"x")])),
         (
             "a chunk of no channel",
-            all(&[known.clone(), call(1, 0, 1, 1, b"x"), channel(DATA, 0, 1, 1, b"x")]),
+            all(&[
+                known.clone(),
+                call(1, 0, 1, 1, b"x"),
+                channel(DATA, 0, 1, 1, b"x"),
+            ]),
         ),
         (
             "a chunk before it is asked for",
-            all(&[known.clone(), call(1, 0, 1, 1, b"x"), channel(DATA, 0, 1, 0, &vec![0; window])]),
+            all(&[
+                known.clone(),
+                call(1, 0, 1, 1, b"x"),
+                channel(DATA, 0, 1, 0, &vec![0; window]),
+            ]),
         ),
         (
             "a channel past its end",
@@ -119,20 +153,39 @@ async fn what_may_not_come_ends_the_connection_and_nothing_else() {
         ),
         (
             "an end with more",
-            all(&[known.clone(), call(1, 0, 1, 1, b"x"), channel(END, 0, 1, 0, b"more")]),
+            all(&[
+                known.clone(),
+                call(1, 0, 1, 1, b"x"),
+                channel(END, 0, 1, 0, b"more"),
+            ]),
         ),
         (
             "a break without a kind",
-            all(&[known.clone(), call(1, 0, 1, 1, b"x"), channel(BROKEN, 0, 1, 0, &[9, 9, 9])]),
+            all(&[
+                known.clone(),
+                call(1, 0, 1, 1, b"x"),
+                channel(BROKEN, 0, 1, 0, &[9, 9, 9]),
+            ]),
         ),
-        ("a grant of no call", all(&[channel(GRANT, 0, 1, 0, &[0; 8])])),
+        (
+            "a grant of no call",
+            all(&[channel(GRANT, 0, 1, 0, &[0; 8])]),
+        ),
         (
             "a grant for what is not sent",
-            all(&[known.clone(), call(1, 0, 1, 0, b"x"), channel(GRANT, 1, 1, 0, &[0; 8])]),
+            all(&[
+                known.clone(),
+                call(1, 0, 1, 0, b"x"),
+                channel(GRANT, 1, 1, 0, &[0; 8]),
+            ]),
         ),
         (
             "a stop of what is not sent",
-            all(&[known.clone(), call(1, 0, 1, 0, b"x"), channel(STOP, 1, 1, 3, b"")]),
+            all(&[
+                known.clone(),
+                call(1, 0, 1, 0, b"x"),
+                channel(STOP, 1, 1, 3, b""),
+            ]),
         ),
     ] {
         let mut raw = Raw::admitted(&scene.host, "shop").await;
@@ -146,7 +199,8 @@ async fn what_may_not_come_ends_the_connection_and_nothing_else() {
 async fn a_writer_that_goes_past_its_window_ends_its_connection() {
     let scene = Scene::new().await;
     let mut raw = Raw::admitted(&scene.host, "shop").await;
-    raw.send(&all(&[head(0, "kv", "shop"), call(1, 0, 1, 1, b"x")])).await;
+    raw.send(&all(&[head(0, "kv", "shop"), call(1, 0, 1, 1, b"x")]))
+        .await;
     // The callee reads, and so grants.
     raw.next_of(GRANT).await;
     for _ in 0..8 {
@@ -169,7 +223,10 @@ async fn a_callee_that_goes_past_its_window_fails_its_stream() {
     raw.send(&results(1, 2, 1, b"ok")).await;
     let mut results = soon("the results", caller).await.unwrap().unwrap();
     assert_eq!(results.root, "ok");
-    assert!(results.channels.take(&[7]).is_none(), "no such channel was announced");
+    assert!(
+        results.channels.take(&[7]).is_none(),
+        "no such channel was announced"
+    );
     let mut stream = results.channels.take(&[0]).unwrap();
     for _ in 0..8 {
         raw.send(&channel(DATA, 1, 1, 0, &vec![0; 64 << 10])).await;
@@ -190,13 +247,15 @@ async fn a_callee_that_goes_past_its_window_fails_its_stream() {
 #[tokio::test]
 async fn a_provider_calls_under_its_own_name_only() {
     let host = Host::start(SocketOptions::default());
-    let who = handler(|call| async move {
-        Ok(Outgoing::unary(call.context.source_id.unwrap().to_string()))
-    });
+    let who =
+        handler(
+            |call| async move { Ok(Outgoing::unary(call.context.source_id.unwrap().to_string())) },
+        );
     let kv = "kv".parse().unwrap();
     let _serving = host.rpc.serve(&kv, who, ServeOptions::default());
     let mut raw = Raw::admitted(&host, "shop").await;
-    raw.send(&all(&[head(0, "kv", "admin"), call(1, 0, 1, 0, b"x")])).await;
+    raw.send(&all(&[head(0, "kv", "admin"), call(1, 0, 1, 0, b"x")]))
+        .await;
     let results = raw.next_of(RESULTS).await;
     assert!(results.ends_with(b"shop"), "{results:?}");
 }
@@ -208,14 +267,24 @@ async fn a_peer_that_does_not_read_is_not_waited_for() {
         ..SocketOptions::default()
     });
     let kv = "kv".parse().unwrap();
-    let _serving = host.rpc.serve(&kv, echo(), ServeOptions { max_in_flight: 1 << 20, ..ServeOptions::default() });
+    let _serving = host.rpc.serve(
+        &kv,
+        echo(),
+        ServeOptions {
+            max_in_flight: 1 << 20,
+            ..ServeOptions::default()
+        },
+    );
     let mut raw = Raw::admitted(&host, "shop").await;
     raw.send(&head(0, "kv", "shop")).await;
     // Calls without end, whose answers are left lying.
     let flood = async {
         for id in 1.. {
             let bytes = call(id, 0, 4000, 0, &[7; 4000]);
-            if tokio::io::AsyncWriteExt::write_all(&mut raw.socket, &bytes).await.is_err() {
+            if tokio::io::AsyncWriteExt::write_all(&mut raw.socket, &bytes)
+                .await
+                .is_err()
+            {
                 return;
             }
         }

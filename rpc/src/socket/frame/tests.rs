@@ -17,8 +17,9 @@ fn paths() -> impl Strategy<Value = Vec<Path>> {
 }
 
 fn trace() -> impl Strategy<Value = Option<TraceContext>> {
-    option::of((1.., 1.., any::<u8>()))
-        .prop_map(|parts| parts.and_then(|(id, parent, flags)| TraceContext::from_parts(id, parent, flags)))
+    option::of((1_u128.., 1_u64.., any::<u8>())).prop_map(|parts| {
+        parts.and_then(|(id, parent, flags)| TraceContext::from_parts(id, parent, flags))
+    })
 }
 
 fn head() -> impl Strategy<Value = Head> {
@@ -42,18 +43,47 @@ fn values() -> impl Strategy<Value = Values> {
 fn channel() -> impl Strategy<Value = Frame> {
     let fields = (values(), any::<u64>(), any::<u8>(), any::<u64>(), name());
     (0..5, fields).prop_map(|(which, (values, id, channel, total, kind))| match which {
-        0 => Frame::Data { values, id, channel },
-        1 => Frame::End { values, id, channel },
-        2 => Frame::Broken { values, id, channel, kind: kind.to_string().into() },
-        3 => Frame::Grant { values, id, channel, total },
-        _ => Frame::Stop { values, id, channel },
+        0 => Frame::Data {
+            values,
+            id,
+            channel,
+        },
+        1 => Frame::End {
+            values,
+            id,
+            channel,
+        },
+        2 => Frame::Broken {
+            values,
+            id,
+            channel,
+            kind: kind.to_string().into(),
+        },
+        3 => Frame::Grant {
+            values,
+            id,
+            channel,
+            total,
+        },
+        _ => Frame::Stop {
+            values,
+            id,
+            channel,
+        },
     })
 }
 
 fn call() -> impl Strategy<Value = Frame> {
     let numbers = (any::<u64>(), any::<u32>(), any::<u64>(), any::<u64>());
     (numbers, trace(), paths()).prop_map(|((id, head, deadline_ms, total), trace, channels)| {
-        Frame::Call { id, head, deadline_ms, trace, total, channels }
+        Frame::Call {
+            id,
+            head,
+            deadline_ms,
+            trace,
+            total,
+            channels,
+        }
     })
 }
 
@@ -68,11 +98,16 @@ fn frame() -> impl Strategy<Value = Frame> {
         (any::<u32>(), head()).prop_map(|(number, head)| Frame::Head { number, head }),
         call(),
         any::<u64>().prop_map(|id| Frame::Params { id }),
-        (any::<u64>(), any::<u64>(), paths())
-            .prop_map(|(id, total, channels)| Frame::Results { id, total, channels }),
+        (any::<u64>(), any::<u64>(), paths()).prop_map(|(id, total, channels)| Frame::Results {
+            id,
+            total,
+            channels
+        }),
         any::<u64>().prop_map(|id| Frame::MoreResults { id }),
-        (any::<u64>(), name())
-            .prop_map(|(id, kind)| Frame::Failed { id, kind: kind.to_string().into() }),
+        (any::<u64>(), name()).prop_map(|(id, kind)| Frame::Failed {
+            id,
+            kind: kind.to_string().into()
+        }),
         any::<u64>().prop_map(|id| Frame::Cancel { id }),
         channel(),
     ]
@@ -84,7 +119,11 @@ fn with_payload() -> impl Strategy<Value = (Frame, Bytes)> {
     // Around where payloads are no longer copied, and the largest.
     let large = prop_oneof![8000..9000_usize, Just(MAX_PART)].prop_map(|length| vec![7; length]);
     (frame(), prop_oneof![4 => small, 1 => large]).prop_map(|(frame, payload)| {
-        let payload = if frame.has_payload() { payload } else { Vec::new() };
+        let payload = if frame.has_payload() {
+            payload
+        } else {
+            Vec::new()
+        };
         (frame, Bytes::from(payload))
     })
 }
@@ -106,7 +145,12 @@ async fn read(bytes: Bytes, sizes: Vec<usize>) -> (Vec<(Frame, Bytes)>, ReadErro
         let mut sizes = sizes.into_iter().cycle();
         while !bytes.is_empty() {
             let size = sizes.next().unwrap_or(1).clamp(1, bytes.len());
-            tokio::io::AsyncWriteExt::write_all(&mut near, &bytes.split_to(size)).await.unwrap();
+            let written =
+                tokio::io::AsyncWriteExt::write_all(&mut near, &bytes.split_to(size)).await;
+            if written.is_err() {
+                // Who reads has seen enough.
+                return;
+            }
             tokio::task::yield_now().await;
         }
     };
@@ -124,7 +168,10 @@ async fn read(bytes: Bytes, sizes: Vec<usize>) -> (Vec<(Frame, Bytes)>, ReadErro
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 proptest! {
@@ -174,5 +221,8 @@ fn a_length_past_the_bound_is_refused_before_it_is_waited_for() {
     let length = u32::try_from(MAX_FRAME + 1).unwrap();
     let (frames, end) = block_on(read(Bytes::copy_from_slice(&length.to_le_bytes()), vec![4]));
     assert!(frames.is_empty());
-    assert!(matches!(&end, ReadError::Violation(why) if why.to_string().contains("more than")), "{end}");
+    assert!(
+        matches!(&end, ReadError::Violation(why) if why.to_string().contains("more than")),
+        "{end}"
+    );
 }

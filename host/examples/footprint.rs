@@ -80,10 +80,40 @@ async fn main() {
         "all actors in turn, {CALLS} calls: {:?} each",
         started.elapsed() / CALLS
     );
+    let limits = Limits {
+        reuse: true,
+        ..Limits::default()
+    };
+    let options = ActorOptions {
+        id: ComponentId::new("reused").unwrap(),
+        max_instances: 64,
+        limits,
+        config: Default::default(),
+        links: links.clone(),
+    };
+    let reused = Actor::start(&runtime, actors[0].module(), options).unwrap();
+    for (what, actor) in [
+        ("one actor", &actors[0]),
+        ("one that reuses instances", &reused),
+    ] {
+        call(actor).await;
+        let started = Instant::now();
+        for _ in 0..CALLS {
+            call(actor).await;
+        }
+        let alone = started.elapsed() / CALLS;
+        let per_second = together(actor).await;
+        println!("{what}: {alone:?} a call; 32 callers: {per_second:.0} calls a second");
+    }
+    println!("at the end:           {:>8} KiB resident", resident_kib());
+}
+
+/// How many calls 32 callers get answered in a second.
+async fn together(actor: &Arc<Actor>) -> f64 {
     let started = Instant::now();
     let tasks: Vec<_> = (0..32)
         .map(|_| {
-            let actor = actors[0].clone();
+            let actor = actor.clone();
             tokio::spawn(async move {
                 for _ in 0..CALLS / 32 {
                     call(&actor).await;
@@ -92,12 +122,7 @@ async fn main() {
         })
         .collect();
     futures::future::join_all(tasks).await;
-    let elapsed = started.elapsed();
-    println!(
-        "one actor, 32 callers: {:.0} calls a second",
-        f64::from(CALLS) / elapsed.as_secs_f64()
-    );
-    println!("at the end:           {:>8} KiB resident", resident_kib());
+    f64::from(CALLS) / started.elapsed().as_secs_f64()
 }
 
 /// The same component with other bytes: a custom section that says which.

@@ -15,7 +15,10 @@ use std::{
 
 use wasmtime::{Engine, component::Component};
 
-use super::error::RuntimeError;
+use super::{
+    error::{LoadError, RuntimeError},
+    machine::remedy,
+};
 use entry::Refused;
 
 /// SHA-256 of a component's bytes.
@@ -59,18 +62,28 @@ impl Cache {
 
     /// The compiled component, if it is there and ours: mapped, so that of its code only what runs takes memory, and that can
     /// be had from the file again.
-    pub(super) fn get(&self, engine: &Engine, hash: &ContentHash) -> Option<Component> {
+    ///
+    /// # Errors
+    /// [`LoadError::NoRoom`]: the kernel grants no mapping or file for it.
+    pub(super) fn get(
+        &self,
+        engine: &Engine,
+        hash: &ContentHash,
+    ) -> Result<Option<Component>, LoadError> {
         let path = self.path(hash);
         let entry = match entry::open(&path, &self.key, &self.bound_to(hash)) {
             Ok(entry) => entry,
-            Err(Refused::NotThere) => return None,
+            Err(Refused::NotThere) => return Ok(None),
             Err(Refused::Untrusted(why)) => {
                 tracing::warn!(file = %path.display(), why, "ignoring a compiled actor that this host did not write, compiling again");
-                return None;
+                return Ok(None);
             }
             Err(Refused::Io(error)) => {
+                if let Some(remedy) = remedy(&error.to_string()) {
+                    return Err(LoadError::NoRoom(remedy));
+                }
                 tracing::warn!(file = %path.display(), %error, "cannot read a compiled actor, compiling again");
-                return None;
+                return Ok(None);
             }
         };
         // SAFETY: the file holds exactly what `Component::serialize` gave an engine with this compatibility hash in a process
@@ -81,11 +94,15 @@ impl Cache {
                 if let Err(error) = entry.touch() {
                     tracing::debug!(file = %path.display(), %error, "cannot mark a compiled actor as used");
                 }
-                Some(component)
+                Ok(Some(component))
             }
             Err(error) => {
-                tracing::warn!(file = %path.display(), error = %format!("{error:#}"), "a compiled actor cannot be mapped, compiling again");
-                None
+                let error = format!("{error:#}");
+                if let Some(remedy) = remedy(&error) {
+                    return Err(LoadError::NoRoom(remedy));
+                }
+                tracing::warn!(file = %path.display(), error, "a compiled actor cannot be mapped, compiling again");
+                Ok(None)
             }
         }
     }

@@ -31,7 +31,7 @@ impl Default for RuntimeConfig {
     fn default() -> Self {
         Self {
             cache_dir: None,
-            cache_bytes: 2 << 30,
+            cache_bytes: 4 << 30,
             max_calls: 1000,
             queue: 4096,
             max_memory_bytes: 1 << 30,

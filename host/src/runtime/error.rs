@@ -72,6 +72,9 @@ pub enum LoadError {
         /// What is wrong with it.
         why: String,
     },
+    /// The machine has no room for the component's code.
+    #[error("no room for another component's code: {0}")]
+    NoRoom(String),
     /// The compiler gave up.
     #[error("compilation failed: {0}")]
     Compile(String),

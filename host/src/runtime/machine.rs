@@ -121,6 +121,20 @@ pub(super) fn raise_open_files() -> Option<u64> {
     Some(hard)
 }
 
+/// What to do when the kernel refuses an actor's code a mapping or a file, if that is what an error says.
+pub(super) fn remedy(error: &str) -> Option<String> {
+    if error.contains("(os error 12)") {
+        let limit = read("/proc/sys/vm/max_map_count");
+        return Some(format!(
+            "the kernel grants no more memory, or this process has its {} memory mappings (each loaded actor takes three): raise them with `sysctl -w vm.max_map_count=...`, or run fewer actors here",
+            limit.trim()
+        ));
+    }
+    error.contains("(os error 24)").then(|| {
+        "this process has as many files open as it may, and each loaded actor keeps one open: raise the limit (`ulimit -n`, or LimitNOFILE of the service), or run fewer actors here".to_owned()
+    })
+}
+
 fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
@@ -251,6 +265,18 @@ mod tests {
             cgroup_free(root.path(), "5:cpu,memory:/g\n3:pids:/\n"),
             Some(4000)
         );
+    }
+
+    #[test]
+    fn errors_of_the_kernel_are_told_with_what_to_raise() {
+        let said = |code| remedy(&std::io::Error::from_raw_os_error(code).to_string());
+        assert!(
+            said(nix::libc::ENOMEM)
+                .unwrap()
+                .contains("vm.max_map_count")
+        );
+        assert!(said(nix::libc::EMFILE).unwrap().contains("ulimit -n"));
+        assert_eq!(said(nix::libc::EINVAL), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasmtime::component::Component;
 
 use super::{Module, check::check, link::link};
-use crate::runtime::{LoadError, Runtime, cache::ContentHash};
+use crate::runtime::{LoadError, Runtime, cache::ContentHash, machine::remedy};
 
 /// Finds a component that was loaded or compiled before. Blocks while its compiled code is checked.
 ///
@@ -26,9 +26,10 @@ pub(in crate::runtime) fn find(
     if let Some(module) = runtime.loaded(hash) {
         return Ok(Some(module));
     }
-    let cached = runtime
-        .cache()
-        .and_then(|cache| cache.get(runtime.engine(), hash));
+    let cached = match runtime.cache() {
+        Some(cache) => cache.get(runtime.engine(), hash)?,
+        None => None,
+    };
     let Some(component) = cached else {
         return Ok(None);
     };
@@ -47,14 +48,19 @@ pub(in crate::runtime) fn compile(
         return Ok(module);
     }
     check(bytes)?;
-    let mut component = Component::new(runtime.engine(), bytes)
-        .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    let mut component = Component::new(runtime.engine(), bytes).map_err(|error| {
+        let error = format!("{error:#}");
+        match remedy(&error) {
+            Some(remedy) => LoadError::NoRoom(remedy),
+            None => LoadError::Compile(error),
+        }
+    })?;
     // Linked before it is kept: what asks for something that it cannot have is refused each time.
     let mut module = link(runtime, &component, bytes.len(), false)?;
     if let Some(cache) = runtime.cache() {
         cache.put(hash, &component);
         // Mapped it takes less memory than as it was compiled.
-        if let Some(mapped) = cache.get(runtime.engine(), hash) {
+        if let Some(mapped) = cache.get(runtime.engine(), hash)? {
             component = mapped;
             module = link(runtime, &component, bytes.len(), false)?;
         }

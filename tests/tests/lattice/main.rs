@@ -9,6 +9,7 @@ mod counter;
 mod links;
 mod messaging;
 mod nats_restart;
+mod nearby;
 mod provider_crash;
 mod two_hosts;
 mod up;

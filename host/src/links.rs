@@ -10,6 +10,8 @@ use dashmap::DashMap;
 use trellis_lattice::{ComponentId, Link, LinkName};
 use trellis_rpc::{CallError, Route};
 
+use crate::runtime::Local;
+
 /// What an import asks for: an interface without its version, under a link's name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SlotKey {
@@ -50,6 +52,8 @@ pub struct Filled {
     pub target: ComponentId,
     /// The way there.
     pub route: Arc<dyn Route>,
+    /// Where it runs on this host, if it does: calls by types go straight to it.
+    pub place: Option<Arc<Local>>,
 }
 
 impl Slot {
@@ -59,6 +63,17 @@ impl Slot {
     /// [`CallError::MissingLink`], which names the link that should be put.
     pub fn get(&self) -> Result<Arc<Filled>, CallError> {
         self.filled.load_full().ok_or_else(|| self.key.missing())
+    }
+
+    /// The place on this host that calls go to, if any.
+    ///
+    /// # Errors
+    /// [`CallError::MissingLink`], which names the link that should be put.
+    pub fn place(&self) -> Result<Option<Arc<Local>>, CallError> {
+        match &*self.filled.load() {
+            Some(filled) => Ok(filled.place.clone()),
+            None => Err(self.key.missing()),
+        }
     }
 
     /// What the slot is for.
@@ -71,6 +86,12 @@ impl Slot {
 pub trait Routes: Send + Sync + 'static {
     /// The shortest route to that target now.
     fn route(&self, target: &ComponentId) -> Arc<dyn Route>;
+
+    /// The place of that target on this host, whether it runs here or not; `None` where calls never stay.
+    fn place(&self, target: &ComponentId) -> Option<Arc<Local>> {
+        let _ = target;
+        None
+    }
 }
 
 /// All slots of a host.
@@ -147,8 +168,12 @@ impl LinkTable {
                 .as_ref()
                 .is_some_and(|filled| filled.target == target);
             if !unchanged {
-                let route = self.routes.route(&target);
-                slot.filled.store(Some(Arc::new(Filled { target, route })));
+                let filled = Filled {
+                    route: self.routes.route(&target),
+                    place: self.routes.place(&target),
+                    target,
+                };
+                slot.filled.store(Some(Arc::new(filled)));
             }
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! - `machine`, `engine`, `ticker`, `fair`, `cache`: what all actors share.
 //! - `module`, `interface`, `dynamic`: a component's imports and exports.
-//! - `actor`, `gate`, `instances`, `scope`, `state`, `failure`: one actor, one call, what it may use, how it fails.
+//! - `actor`, `gate`, `entered`, `instances`, `scope`, `state`, `failure`: one actor, one call, what it may use, how it fails.
 //! - `stats`: how its calls went.
 //! - `local`: calls between actors of one host.
 //! - `serve`: the calls that actors answer. `offer`: the interfaces that actors are offered. `http`: for both.
@@ -16,6 +16,7 @@ mod config;
 mod describe;
 mod dynamic;
 mod engine;
+mod entered;
 mod error;
 mod failure;
 mod fair;
@@ -46,12 +47,13 @@ use tokio::sync::Semaphore;
 use wasmtime::{Engine, component::Linker};
 
 pub use actor::{Actor, Counters};
-pub(crate) use actor::{Entered, stopping};
+pub(crate) use actor::stopping;
 pub use config::{ActorOptions, Limits, RuntimeConfig};
 pub use describe::{Description, ExportDescription, FunctionDescription};
+pub(crate) use entered::Entered;
 pub use error::{LoadError, RuntimeError, StartError};
 pub use instances::LiveInstance;
-pub use local::LocalActors;
+pub use local::{Local, LocalActors};
 pub use module::Module;
 pub(crate) use stats::Present;
 pub use stats::Stats;

@@ -13,6 +13,8 @@ mod fairness;
 mod figures;
 #[path = "runtime/http.rs"]
 mod http;
+#[path = "runtime/in_process.rs"]
+mod in_process;
 #[path = "runtime/keyvalue.rs"]
 mod keyvalue;
 #[path = "runtime/limits.rs"]

@@ -12,16 +12,14 @@ use std::{
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::{
-    sync::CancellationToken,
-    task::{TaskTracker, task_tracker::TaskTrackerToken},
-};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trellis_lattice::{ComponentId, LinkName};
 use trellis_rpc::{CallError, Handler, IncomingCall, Outgoing};
 
 use super::{
     ActorOptions, Description, Limits, Module, Runtime, StartError,
-    dynamic::handles::Released,
+    dynamic::{binding::Bindings, handles::Released},
+    entered::Entered,
     failure::millis,
     fair::{self, Share, Slice},
     gate::{Gate, Place},
@@ -59,6 +57,8 @@ pub(super) struct Shared {
     pub(super) links: Arc<LinkTable>,
     /// Where imports lead: first the typed ones ([`Typed`]), then the module's dynamic ones in their order.
     pub(super) slots: Vec<Arc<Slot>>,
+    /// How dynamic imports reach actors of this host.
+    pub(super) bindings: Bindings,
     pub(super) share: Arc<Share>,
     pub(super) counters: Counts,
     pub(super) stats: Arc<Stats>,
@@ -66,8 +66,8 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 pub(super) struct Counts {
-    calls: AtomicU64,
-    failed: AtomicU64,
+    pub(super) calls: AtomicU64,
+    pub(super) failed: AtomicU64,
     traps: AtomicU64,
     in_flight: AtomicUsize,
 }
@@ -171,6 +171,7 @@ impl Actor {
             config: ArcSwap::from_pointee(config),
             links,
             slots,
+            bindings: Bindings::new(module.dynamic.len()),
             share: Arc::default(),
             counters: Counts::default(),
             stats,
@@ -219,7 +220,7 @@ impl Actor {
 
     /// Whether it would run a call at once.
     pub fn has_room(&self) -> bool {
-        !self.stopped.is_cancelled() && self.gate.has_room()
+        !self.tasks.is_closed() && self.gate.has_room()
     }
 
     /// How many calls run now.
@@ -342,43 +343,64 @@ impl Actor {
 
     /// Takes a call, unless the actor is being stopped: whoever stops it waits for those that it took.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Entered> {
-        let running = self.tasks.token();
-        // Looked at after the token was taken: if it isn't closed yet, who closes it sees the token.
-        (!self.tasks.is_closed()).then(|| Entered {
-            actor: self.clone(),
-            _running: running,
-        })
+        self.clone().take_in()
     }
 
-    async fn answer(
+    /// The same, of one who holds the actor already.
+    pub(super) fn take_in(self: Arc<Self>) -> Option<Entered> {
+        let running = self.tasks.token();
+        // Looked at after the token was taken: if it isn't closed yet, who closes it sees the token.
+        (!self.tasks.is_closed()).then(|| Entered::new(self, running))
+    }
+
+    /// Runs a call's work until the call must have been answered, or the actor is stopped.
+    pub(super) async fn bounded<T>(
+        &self,
+        deadline: Instant,
+        started: Instant,
+        work: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        tokio::select! {
+            biased;
+            result = tokio::time::timeout_at(deadline.into(), work) => result.unwrap_or_else(|_| {
+                Err(CallError::DeadlineExceeded { after_ms: millis(started.elapsed()) })
+            }),
+            () = self.stopped.cancelled() => Err(stopping()),
+        }
+    }
+
+    /// When a call that came then must have been answered.
+    pub(super) fn deadline(&self, started: Instant, asked: Option<Instant>) -> Instant {
+        let longest = started + self.shared.limits.call_deadline;
+        asked.map_or(longest, |deadline| deadline.min(longest))
+    }
+
+    /// Answers a call that so many calls of actors on this host led to.
+    pub(super) async fn answer(
         self: Arc<Self>,
         call: IncomingCall,
         started: Instant,
+        depth: u32,
     ) -> Result<Answered, CallError> {
-        let longest = started + self.shared.limits.call_deadline;
-        let deadline = call
-            .context
-            .deadline
-            .map_or(longest, |deadline| deadline.min(longest));
+        let deadline = self.deadline(started, call.context.deadline);
         let cancelled = call.cancelled.clone();
-        let stopped = self.stopped.clone();
-        if stopped.is_cancelled() {
+        if self.stopped.is_cancelled() {
             return Err(stopping());
         }
+        let mut scope = Scope::new(self.shared.clone(), deadline, call.context.trace);
+        scope.depth = depth;
+        let work = self.clone().run(call, scope, started);
         tokio::select! {
             biased;
-            result = tokio::time::timeout_at(deadline.into(), self.run(call, deadline, started)) => result.unwrap_or_else(|_| {
-                Err(CallError::DeadlineExceeded { after_ms: millis(started.elapsed()) })
-            }),
+            result = self.bounded(deadline, started, work) => result,
             () = cancelled.cancelled() => Err(CallError::Cancelled),
-            () = stopped.cancelled() => Err(stopping()),
         }
     }
 
     async fn run(
         self: Arc<Self>,
         call: IncomingCall,
-        deadline: Instant,
+        scope: Scope,
         started: Instant,
     ) -> Result<Answered, CallError> {
         let Some(answers) = self.shared.module.find(&call.operation) else {
@@ -387,7 +409,6 @@ impl Actor {
                 operation: call.operation.to_string(),
             });
         };
-        let scope = Scope::new(self.shared.clone(), deadline, call.context.trace);
         let answered = match answers {
             Answers::Http(handler) => {
                 return serve::http::handle(self, handler, scope, call, started).await;
@@ -404,55 +425,6 @@ impl Actor {
             Answers::Drop => serve::owners::drop_resource(&self, scope, call).await,
         };
         answered.map(Answered::from)
-    }
-}
-
-/// A call that an actor took.
-pub(crate) struct Entered {
-    actor: Arc<Actor>,
-    /// Whoever stops the actor waits for its calls.
-    _running: TaskTrackerToken,
-}
-
-impl Entered {
-    /// Answers the call, which came then.
-    pub(crate) async fn handle(
-        self,
-        call: IncomingCall,
-        started: Instant,
-    ) -> Result<Outgoing, CallError> {
-        let shared = self.actor.shared.clone();
-        shared.counters.calls.fetch_add(1, Relaxed);
-        // A call that is dropped has ended too.
-        let mut ended = Ended {
-            shared: &shared,
-            started,
-            failed: false,
-        };
-        match self.actor.answer(call, started).await {
-            Ok(answered) => {
-                ended.failed = answered.failed;
-                Ok(answered.outgoing)
-            }
-            Err(error) => {
-                ended.failed = !matches!(error, CallError::Cancelled);
-                shared.counters.failed.fetch_add(1, Relaxed);
-                Err(error)
-            }
-        }
-    }
-}
-
-/// Counts a call when it ends.
-struct Ended<'a> {
-    shared: &'a Shared,
-    started: Instant,
-    failed: bool,
-}
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.shared.stats.ended(self.started.elapsed(), self.failed);
     }
 }
 

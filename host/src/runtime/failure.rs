@@ -23,7 +23,13 @@ pub(super) fn explain(
     let id = &actor.id;
     if let Some(error) = error.downcast_ref::<CallError>() {
         tracing::warn!(actor = %id, %operation, %error, "a call that the actor made failed, and it with it");
-        return error.clone();
+        return match error {
+            // Those that the actor called did nothing, but it did: its caller must not take it that it may try again.
+            CallError::Overloaded(_) | CallError::NoResponder { .. } => {
+                CallError::Failed(error.to_string())
+            }
+            _ => error.clone(),
+        };
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::Interrupt) {

@@ -1,11 +1,19 @@
 //! Calls between actors of one host: they need not leave the process.
+//!
+//! A [`Local`] is the place of one target: a link holds it from when it is put, and finds the actor in it without a
+//! look-up. Actors whose functions are called by their types get their callers' values as they are (`dynamic::import`);
+//! everything else, HTTP bodies among it, goes the way of [`Route`], without a copy.
 
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
+use arc_swap::ArcSwapWeak;
 use dashmap::DashMap;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -14,23 +22,50 @@ use trellis_rpc::{Call, CallError, Channels, Incoming, IncomingCall, Route, Rout
 
 use super::{Actor, Entered};
 
+/// How many places there are before those that nobody needs are looked for.
+const FEW_PLACES: usize = 1024;
+
 /// The actors that run on this host now, by id.
 #[derive(Debug, Default)]
 pub struct LocalActors {
-    actors: DashMap<ComponentId, Weak<Actor>>,
+    places: DashMap<ComponentId, Arc<Local>>,
+    /// When there are this many places, some may be of no use any more.
+    crowded: AtomicUsize,
+}
+
+/// The place of one target: the actor with that id, while one runs here.
+pub struct Local {
+    target: ComponentId,
+    /// Weak: an actor that is dropped without a word is not called.
+    actor: ArcSwapWeak<Actor>,
 }
 
 impl LocalActors {
     /// Lets calls to an actor come here, in place of an older one of that id.
     pub fn add(&self, actor: &Arc<Actor>) {
-        self.actors
-            .insert(actor.id().clone(), Arc::downgrade(actor));
+        self.place(actor.id()).actor.store(Arc::downgrade(actor));
     }
 
     /// Sends calls elsewhere again, unless a newer actor has taken that one's place.
     pub fn remove(&self, actor: &Arc<Actor>) {
-        self.actors
-            .remove_if(actor.id(), |_, known| known.as_ptr() == Arc::as_ptr(actor));
+        if let Some(place) = self.places.get(actor.id()) {
+            place.remove(actor);
+        }
+    }
+
+    /// The place of a target, whether an actor is in it or not.
+    pub fn place(&self, target: &ComponentId) -> Arc<Local> {
+        if let Some(place) = self.places.get(target) {
+            return place.clone();
+        }
+        self.tidy();
+        let place = self.places.entry(target.clone()).or_insert_with(|| {
+            Arc::new(Local {
+                target: target.clone(),
+                actor: ArcSwapWeak::new(Weak::new()),
+            })
+        });
+        place.clone()
     }
 
     /// The way to a target: in process while it runs here and has room, else the other way.
@@ -39,62 +74,83 @@ impl LocalActors {
         target: &ComponentId,
         elsewhere: Arc<dyn Route>,
     ) -> Arc<dyn Route> {
-        Arc::new(LocalFirst {
-            target: target.clone(),
-            actors: self.clone(),
-            elsewhere,
-        })
+        let local = self.place(target);
+        Arc::new(LocalFirst { local, elsewhere })
     }
 
-    /// The actor, if it runs here and would take a call at once. One that is busy may be less so on another host.
-    fn ready(&self, target: &ComponentId) -> Option<Arc<Actor>> {
-        let actor = self.actors.get(target)?.upgrade()?;
-        actor.has_room().then_some(actor)
-    }
-
-    /// Has such an actor take a call.
-    fn enter(&self, target: &ComponentId) -> Option<Entered> {
-        self.ready(target)?.enter()
+    /// Forgets places that no link leads to and no actor is in. Each time that it looks, as many may come before the next.
+    fn tidy(&self) {
+        let crowded = self.crowded.load(Relaxed).max(FEW_PLACES);
+        if self.places.len() < crowded {
+            return;
+        }
+        self.places
+            .retain(|_, place| Arc::strong_count(place) > 1 || place.actor().is_some());
+        self.crowded
+            .store(self.places.len().saturating_mul(2), Relaxed);
     }
 }
 
+impl Local {
+    /// The target's id.
+    pub fn target(&self) -> &ComponentId {
+        &self.target
+    }
+
+    fn actor(&self) -> Option<Arc<Actor>> {
+        self.actor.load().upgrade()
+    }
+
+    fn remove(&self, actor: &Arc<Actor>) {
+        let older = Arc::downgrade(actor);
+        self.actor.compare_and_swap(&older, Weak::new());
+    }
+
+    /// The actor, if it runs here and would take a call at once. One that is busy may be less so on another host.
+    fn ready(&self) -> Option<Arc<Actor>> {
+        self.actor().filter(|actor| actor.has_room())
+    }
+
+    /// Has such an actor take a call.
+    pub(super) fn enter(&self) -> Option<Entered> {
+        self.ready()?.take_in()
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local")
+            .field("target", &self.target)
+            .field("here", &self.actor().is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
 struct LocalFirst {
-    target: ComponentId,
-    actors: Arc<LocalActors>,
+    local: Arc<Local>,
     elsewhere: Arc<dyn Route>,
 }
 
 impl Route for LocalFirst {
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Incoming, CallError>> {
-        match self.actors.enter(&self.target) {
+        match self.local.enter() {
             Some(actor) => Box::pin(in_process(actor, call)),
             None => self.elsewhere.call(call),
         }
     }
 
     fn kind(&self) -> RouteKind {
-        match self.actors.ready(&self.target) {
+        match self.local.ready() {
             Some(_) => RouteKind::InProcess,
             None => self.elsewhere.kind(),
         }
     }
 }
 
-impl fmt::Debug for LocalFirst {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            target, elsewhere, ..
-        } = self;
-        f.debug_struct("LocalFirst")
-            .field("target", target)
-            .field("elsewhere", elsewhere)
-            .finish_non_exhaustive()
-    }
-}
-
 /// The values and streams of one side are those of the other, without a copy. Who drops the call drops the callee's work
 /// with it.
-async fn in_process(actor: Entered, call: Call) -> Result<Incoming, CallError> {
+pub(super) async fn in_process(actor: Entered, call: Call) -> Result<Incoming, CallError> {
     let Call {
         operation,
         context,

@@ -85,12 +85,14 @@ impl Module {
                 .find(&format!("{instance}.{resource}"))
                 .map(|_| Answers::Drop);
         }
-        self.exports
-            .dynamic
-            .get(instance)?
-            .get(function)
+        self.export(instance, function)
             .cloned()
             .map(Answers::Dynamic)
+    }
+
+    /// An exported function that is called by its types.
+    pub(super) fn export(&self, interface: &str, wire_name: &str) -> Option<&Arc<Export>> {
+        self.exports.dynamic.get(interface)?.get(wire_name)
     }
 
     /// What it exports and imports.

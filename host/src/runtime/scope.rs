@@ -8,14 +8,18 @@ use std::{
     time::Instant,
 };
 
-use trellis_lattice::LinkName;
+use trellis_lattice::{ComponentId, LinkName};
 use trellis_rpc::{CallContext, CallError, trace::TraceContext};
 
-use super::{actor::Shared, fair::Slice};
-use crate::links::{Filled, SlotKey};
+use super::{Local, actor::Shared, fair::Slice};
+use crate::links::{Filled, Slot, SlotKey};
 
 /// How many interfaces an actor may choose a link for within one call.
 const MAX_CHOICES: usize = 64;
+
+/// How deep calls of actors by actors on one host may go. Each holds an instance and its stack until it is answered, so
+/// those that go in a circle would take all that the host has.
+const MAX_DEPTH: u32 = 32;
 
 /// One call's scope.
 pub(super) struct Scope {
@@ -28,6 +32,8 @@ pub(super) struct Scope {
     stream_deadline: Instant,
     /// The caller's trace.
     pub(super) trace: Option<TraceContext>,
+    /// How many calls within this process led to this one.
+    pub(super) depth: u32,
     /// Its part in the division of processor time.
     pub(super) slice: Arc<Slice>,
     choices: Vec<Choice>,
@@ -50,6 +56,7 @@ impl Scope {
             streaming: None,
             stream_deadline,
             trace,
+            depth: 0,
             slice: Arc::default(),
             choices: Vec::new(),
         }
@@ -125,25 +132,13 @@ impl Scope {
     /// # Errors
     /// [`CallError::MissingLink`], which names the link that should be put.
     pub(super) fn call_out(&self, slot: usize) -> Result<(Arc<Filled>, CallContext), CallError> {
-        let slot = self.actor.slots.get(slot).ok_or_else(|| {
-            CallError::Failed(format!(
-                "import {slot} has no slot: this is a fault of the host"
-            ))
-        })?;
-        let key = slot.key();
-        let choice = self
-            .choices
-            .iter()
-            .find(|choice| choice.is_for(&key.namespace, &key.package, &key.interface));
-        let (filled, link_name) = match choice {
-            None => (slot.get()?, key.link_name.to_shared()),
-            Some(Choice { link_name, .. }) => {
-                let chosen = SlotKey {
-                    link_name: link_name.clone(),
-                    ..key.clone()
-                };
-                (self.actor.links.find(&chosen)?, link_name.to_shared())
-            }
+        let slot = self.slot(slot)?;
+        let (filled, link_name) = match self.chosen(slot.key()) {
+            None => (slot.get()?, slot.key().link_name.to_shared()),
+            Some(chosen) => (
+                self.actor.links.find(&chosen)?,
+                chosen.link_name.to_shared(),
+            ),
         };
         let context = CallContext {
             source_id: Some(self.actor.id.to_shared()),
@@ -153,6 +148,55 @@ impl Scope {
             trace: self.trace.as_ref().map(TraceContext::child),
         };
         Ok((filled, context))
+    }
+
+    /// The place on this host that a call of the import in that slot goes to now, if it goes to a component.
+    ///
+    /// # Errors
+    /// [`CallError::MissingLink`], which names the link that should be put.
+    pub(super) fn place(&self, slot: usize) -> Result<Option<Arc<Local>>, CallError> {
+        let slot = self.slot(slot)?;
+        match self.chosen(slot.key()) {
+            None => slot.place(),
+            Some(chosen) => Ok(self.actor.links.find(&chosen)?.place.clone()),
+        }
+    }
+
+    /// How deep a call of an actor on this host would be.
+    ///
+    /// # Errors
+    /// [`CallError::Failed`]: deeper than calls may go.
+    pub(super) fn deeper(&self, callee: &ComponentId) -> Result<u32, CallError> {
+        if self.depth < MAX_DEPTH {
+            return Ok(self.depth + 1);
+        }
+        Err(CallError::Failed(format!(
+            "calls of actors by actors go {MAX_DEPTH} deep, and actor {callee:?} would be one more: they may go in a circle"
+        )))
+    }
+
+    fn slot(&self, slot: usize) -> Result<&Slot, CallError> {
+        self.actor
+            .slots
+            .get(slot)
+            .map(|slot| &**slot)
+            .ok_or_else(|| {
+                CallError::Failed(format!(
+                    "import {slot} has no slot: this is a fault of the host"
+                ))
+            })
+    }
+
+    /// The link that the actor chose, if it chose one.
+    fn chosen(&self, key: &SlotKey) -> Option<SlotKey> {
+        let choice = self
+            .choices
+            .iter()
+            .find(|choice| choice.is_for(&key.namespace, &key.package, &key.interface))?;
+        Some(SlotKey {
+            link_name: choice.link_name.clone(),
+            ..key.clone()
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! - `http`: `wrpc:http/incoming-handler` to the actor's `wasi:http/incoming-handler`, with streaming bodies.
 //! - `messaging`: `wasmcloud:messaging/handler`.
 //! - `dynamic`: every other export, by its types.
+//! - `values`: the same for callers on this host, without an encoding.
 //! - `owners`: exports that deal in the actor's own resources, whose instances outlive a call.
 
 use trellis_rpc::Outgoing;
@@ -11,6 +12,7 @@ pub(super) mod dynamic;
 pub(super) mod http;
 pub(super) mod messaging;
 pub(super) mod owners;
+pub(super) mod values;
 
 /// An answer, and whether it says that the call failed.
 pub(super) struct Answered {

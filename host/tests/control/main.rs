@@ -9,6 +9,7 @@ mod components;
 mod dormant;
 mod garbage;
 mod host_end;
+mod in_process;
 mod kit;
 mod leaders;
 mod probe;

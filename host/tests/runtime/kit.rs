@@ -13,7 +13,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use tokio_util::sync::CancellationToken;
 use trellis_host::{
     links::{LinkTable, Routes},
-    runtime::{Actor, ActorOptions, Limits, Module, Runtime, RuntimeConfig},
+    runtime::{Actor, ActorOptions, Limits, Local, LocalActors, Module, Runtime, RuntimeConfig},
 };
 use trellis_lattice::{ComponentId, Link};
 use trellis_rpc::{
@@ -49,14 +49,23 @@ pub struct Kit {
 
 impl Kit {
     pub fn new() -> Self {
-        Self::with(RuntimeConfig {
-            max_calls: 64,
-            ..RuntimeConfig::default()
-        })
+        Self::with(few_calls())
+    }
+
+    /// One whose actors call each other as if they were on different hosts: in the wire's encoding.
+    pub fn wired() -> Self {
+        Self::with_targets(few_calls(), Arc::default())
     }
 
     pub fn with(config: RuntimeConfig) -> Self {
-        let targets = Arc::new(Targets::default());
+        let targets = Targets {
+            locals: Some(LocalActors::default()),
+            ..Targets::default()
+        };
+        Self::with_targets(config, Arc::new(targets))
+    }
+
+    fn with_targets(config: RuntimeConfig, targets: Arc<Targets>) -> Self {
         Self {
             runtime: Runtime::new(config).unwrap(),
             links: Arc::new(LinkTable::new(targets.clone())),
@@ -79,7 +88,17 @@ impl Kit {
         name: &str,
         change: impl FnOnce(&mut ActorOptions),
     ) -> Arc<Actor> {
-        let module = self.load(name).await;
+        self.start_bytes(name, guest(name), change).await
+    }
+
+    /// Starts a component that is no file.
+    pub async fn start_bytes(
+        &self,
+        name: &str,
+        wasm: impl Into<Bytes>,
+        change: impl FnOnce(&mut ActorOptions),
+    ) -> Arc<Actor> {
+        let module = self.runtime.load(wasm).await.unwrap();
         let mut options = ActorOptions {
             id: id(name),
             max_instances: 16,
@@ -90,6 +109,9 @@ impl Kit {
         change(&mut options);
         let actor = Actor::start(&self.runtime, &module, options).unwrap();
         self.serve(actor.id().as_str(), actor.clone());
+        if let Some(locals) = &self.targets.locals {
+            locals.add(&actor);
+        }
         actor
     }
 
@@ -100,18 +122,7 @@ impl Kit {
 
     /// Puts a link of that name, for example `link("a", "default", "wasi:keyvalue/store,atomics", "kv")`.
     pub fn link(&self, source: &str, name: &str, interfaces: &str, target: &str) {
-        let (package, interfaces) = interfaces.split_once('/').unwrap();
-        let (namespace, package) = package.split_once(':').unwrap();
-        let link = Link {
-            source_id: id(source),
-            target: id(target),
-            name: name.parse().unwrap(),
-            wit_namespace: namespace.to_owned(),
-            wit_package: package.to_owned(),
-            interfaces: interfaces.split(',').map(str::to_owned).collect(),
-            source_config: vec![],
-            target_config: vec![],
-        };
+        let link = link(source, name, interfaces, target);
         let mut linked = self.linked.lock().unwrap();
         let links = linked.entry(id(source)).or_default();
         links.retain(|other| other.key() != link.key());
@@ -125,30 +136,55 @@ impl Kit {
     }
 }
 
+fn few_calls() -> RuntimeConfig {
+    RuntimeConfig {
+        max_calls: 64,
+        ..RuntimeConfig::default()
+    }
+}
+
+/// A link as [`Kit::link`] puts it.
+pub fn link(source: &str, name: &str, interfaces: &str, target: &str) -> Link {
+    let (package, interfaces) = interfaces.split_once('/').unwrap();
+    let (namespace, package) = package.split_once(':').unwrap();
+    Link {
+        source_id: id(source),
+        target: id(target),
+        name: name.parse().unwrap(),
+        wit_namespace: namespace.to_owned(),
+        wit_package: package.to_owned(),
+        interfaces: interfaces.split(',').map(str::to_owned).collect(),
+        source_config: vec![],
+        target_config: vec![],
+    }
+}
+
 pub fn id(name: &str) -> ComponentId {
     ComponentId::new(name.replace('_', "-")).unwrap()
 }
 
 #[derive(Default)]
 struct Targets {
-    handlers: DashMap<ComponentId, Arc<dyn Handler>>,
+    handlers: Arc<DashMap<ComponentId, Arc<dyn Handler>>>,
+    locals: Option<LocalActors>,
 }
 
 impl Routes for Targets {
     fn route(&self, target: &ComponentId) -> Arc<dyn Route> {
         Arc::new(InProcess {
             target: target.clone(),
-            handler: self
-                .handlers
-                .get(target)
-                .map(|handler| handler.value().clone()),
+            handlers: self.handlers.clone(),
         })
+    }
+
+    fn place(&self, target: &ComponentId) -> Option<Arc<Local>> {
+        Some(self.locals.as_ref()?.place(target))
     }
 }
 
 struct InProcess {
     target: ComponentId,
-    handler: Option<Arc<dyn Handler>>,
+    handlers: Arc<DashMap<ComponentId, Arc<dyn Handler>>>,
 }
 
 impl std::fmt::Debug for InProcess {
@@ -162,8 +198,9 @@ impl Route for InProcess {
         async move {
             let target = self.target.to_string();
             let handler = self
-                .handler
-                .clone()
+                .handlers
+                .get(&self.target)
+                .map(|handler| handler.value().clone())
                 .ok_or(CallError::NoResponder { target })?;
             invoke(handler, call.operation, call.context, call.params).await
         }

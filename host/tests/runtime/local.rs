@@ -21,6 +21,13 @@ use crate::kit::{Kit, ask, get, id, until};
 #[derive(Default)]
 pub struct Elsewhere(AtomicUsize);
 
+impl Elsewhere {
+    /// How many calls went there.
+    pub fn calls(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+}
+
 impl fmt::Debug for Elsewhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("elsewhere")
@@ -76,11 +83,11 @@ async fn calls_stay_here_while_the_callee_runs_here_and_has_room() {
     busy.abort();
     until("the actor has room", || actor.has_room()).await;
     route.call(request("/ok")).await.unwrap();
-    assert_eq!(elsewhere.0.load(SeqCst), 2);
+    assert_eq!(elsewhere.calls(), 2);
 
     locals.remove(&actor);
     route.call(request("/ok")).await.unwrap_err();
-    assert_eq!(elsewhere.0.load(SeqCst), 3);
+    assert_eq!(elsewhere.calls(), 3);
 }
 
 #[tokio::test]

@@ -10,6 +10,11 @@ use crate::kit::{Kit, get, invoke};
 
 const TYPES: &str = "trellis:test/types@0.1.0";
 
+/// Handed over as they are, and in the wire's encoding: the same.
+fn both() -> [Kit; 2] {
+    [Kit::new(), Kit::wired()]
+}
+
 async fn linked(kit: &Kit) -> std::sync::Arc<trellis_host::runtime::Actor> {
     kit.start("types").await;
     let caller = kit.start("types_caller").await;
@@ -19,57 +24,61 @@ async fn linked(kit: &Kit) -> std::sync::Arc<trellis_host::runtime::Actor> {
 
 #[tokio::test]
 async fn every_type_comes_back_as_it_went() {
-    let kit = Kit::new();
-    let caller = linked(&kit).await;
-    let answer = get(&caller, "/").await.unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let cases: u32 = answer.text().split(' ').next().unwrap().parse().unwrap();
-    assert!(cases > 100, "{cases}");
+    for kit in both() {
+        let caller = linked(&kit).await;
+        let answer = get(&caller, "/").await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let cases: u32 = answer.text().split(' ').next().unwrap().parse().unwrap();
+        assert!(cases > 100, "{cases}");
+    }
 }
 
 #[tokio::test]
 async fn large_values_arrive_whole() {
-    let kit = Kit::new();
-    let caller = linked(&kit).await;
-    for bytes in [0, 1, 100_000, 2_000_000] {
-        for way in ["produce", "digest"] {
-            let answer = get(&caller, &format!("/{way}?bytes={bytes}"))
-                .await
-                .unwrap();
-            assert_eq!(answer.text(), format!("{bytes} bytes\n"));
+    for kit in both() {
+        let caller = linked(&kit).await;
+        for bytes in [0, 1, 100_000, 2_000_000] {
+            for way in ["produce", "digest"] {
+                let answer = get(&caller, &format!("/{way}?bytes={bytes}"))
+                    .await
+                    .unwrap();
+                assert_eq!(answer.text(), format!("{bytes} bytes\n"));
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn values_beyond_the_bound_are_refused() {
-    let kit = Kit::new();
-    let caller = linked(&kit).await;
-    for way in ["produce", "digest"] {
-        let error = get(&caller, &format!("/{way}?bytes=5000000"))
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(error, CallError::TooLarge { .. }),
-            "{way}: {error}"
-        );
+    for kit in both() {
+        let caller = linked(&kit).await;
+        for way in ["produce", "digest"] {
+            let error = get(&caller, &format!("/{way}?bytes=5000000"))
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(error, CallError::TooLarge { .. }),
+                "{way}: {error}"
+            );
+        }
     }
 }
 
 /// The caller hears of the callee's trap, with the callee's name and its last words.
 #[tokio::test]
 async fn a_trap_over_there_is_an_error_here() {
-    let kit = Kit::new();
-    let caller = linked(&kit).await;
-    let error = get(&caller, "/trap").await.unwrap_err().to_string();
-    for part in [
-        "\"types\"",
-        "trellis:test/types@0.1.0.trap",
-        "because it was called",
-    ] {
-        assert!(error.contains(part), "{error}");
+    for kit in both() {
+        let caller = linked(&kit).await;
+        let error = get(&caller, "/trap").await.unwrap_err().to_string();
+        for part in [
+            "\"types\"",
+            "trellis:test/types@0.1.0.trap",
+            "because it was called",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(get(&caller, "/").await.unwrap().status, 200);
     }
-    assert_eq!(get(&caller, "/").await.unwrap().status, 200);
 }
 
 #[tokio::test]

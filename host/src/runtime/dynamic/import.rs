@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use trellis_rpc::{Call, CallError, Operation, Outgoing};
+use trellis_rpc::{Call, CallError, Operation, Outgoing, trace::TraceContext};
 use wasmtime::{
     Engine, StoreContextMut,
     component::{
@@ -13,12 +13,17 @@ use wasmtime::{
 };
 
 use super::{
+    binding::{Bound, Way},
     decode::{MAX_ROOT_BYTES, decode_all},
     encode::encode,
     handles::Border,
     reflect::{DynamicInterface, Function, Resources},
+    size,
 };
-use crate::runtime::state::CallState;
+use crate::runtime::{
+    Entered, interface::Typed, local::in_process, module::Export, scope::Scope,
+    serve::values::ValueCall, state::CallState,
+};
 
 /// Defines an import in a linker: each function is a call over the link in the actor's slot of that index.
 pub(in crate::runtime) fn define(
@@ -45,57 +50,122 @@ pub(in crate::runtime) fn define(
             )?;
         }
     }
-    for function in &import.functions {
-        let operation = Operation::new(name.clone(), function.wire_name.clone());
-        let function = function.clone();
-        linked.func_new_async(&function.name.clone(), move |store, _, params, results| {
-            Box::new(call(
-                store,
-                slot,
-                operation.clone(),
-                function.clone(),
-                params,
-                results,
-            ))
+    for (number, function) in import.functions.iter().enumerate() {
+        let imported = Arc::new(Imported {
+            slot,
+            number,
+            operation: Operation::new(name.clone(), function.wire_name.clone()),
+            function: function.clone(),
+        });
+        linked.func_new_async(&function.name, move |store, _, params, results| {
+            let imported = imported.clone();
+            Box::new(async move { imported.call(store, params, results).await })
         })?;
     }
     Ok(())
 }
 
-async fn call(
-    mut store: StoreContextMut<'_, CallState>,
+/// A function as it is imported.
+struct Imported {
+    /// The slot of the link that its calls go over.
     slot: usize,
+    /// Its place among the functions of its interface.
+    number: usize,
     operation: Operation,
     function: Arc<Function>,
-    params: &[Val],
-    results: &mut [Val],
-) -> wasmtime::Result<()> {
-    // The link first: without one, resources given away in the parameters would be lost.
-    let (link, context) = store.data().scope.call_out(slot)?;
-    let mut border = Border { store };
-    let root = encode_params(&function, params, &mut border)?;
-    let answer = link
-        .route
-        .call(Call {
-            operation,
-            context,
-            params: Outgoing::unary(root),
-        })
-        .await?;
-    store = border.store;
-    if let (Some(result), Some(ty)) = (results.first_mut(), &function.ty.result) {
-        if answer.root.is_empty() {
-            return Err(CallError::Failed(
-                "the callee ended the call without a result and without a reason".into(),
-            )
-            .into());
-        }
-        let mut values = decode_all(answer.root, std::iter::once(ty), &mut Border { store })?;
-        if let Some(value) = values.pop() {
-            *result = value;
+}
+
+impl Imported {
+    async fn call(
+        &self,
+        store: StoreContextMut<'_, CallState>,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> wasmtime::Result<()> {
+        let scope = &store.data().scope;
+        let Some(callee) = scope.place(self.slot)?.and_then(|place| place.enter()) else {
+            return self.send(store, None, params, results).await;
+        };
+        let depth = scope.deeper(callee.actor.id())?;
+        let callee = callee.at_depth(depth);
+        let bound = self.bound(scope, &callee);
+        match bound.as_ref().and_then(|bound| bound.way(self.number)) {
+            Some(Way::Values(export)) => self.pass(scope, callee, export, params, results).await,
+            Some(Way::Differs(differs)) => Err(differs.error(callee.actor.id()).into()),
+            Some(Way::Wire) | None => self.send(store, Some(callee), params, results).await,
         }
     }
-    Ok(())
+
+    /// How the functions of this one's interface reach an actor's.
+    fn bound(&self, scope: &Scope, callee: &Entered) -> Option<Arc<Bound>> {
+        let caller = &scope.actor;
+        let import = self.slot.checked_sub(Typed::ALL.len())?;
+        caller
+            .bindings
+            .get(&caller.module, import, callee.actor.module())
+    }
+
+    /// Calls an actor on this host with the values as they are.
+    async fn pass(
+        &self,
+        scope: &Scope,
+        callee: Entered,
+        export: &Export,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> wasmtime::Result<()> {
+        if !self.function.small.0 {
+            let types = self.function.ty.params.iter().map(|(_, ty)| ty);
+            size::check("a call's values", types, params)?;
+        }
+        let call = ValueCall {
+            operation: &self.operation,
+            export,
+            deadline: scope.deadline(),
+            trace: scope.trace.as_ref().map(TraceContext::child),
+            params,
+            results,
+        };
+        Ok(callee.pass(call).await?)
+    }
+
+    /// Calls that actor, or whoever is linked, wherever that is, in the wire's encoding.
+    async fn send(
+        &self,
+        mut store: StoreContextMut<'_, CallState>,
+        callee: Option<Entered>,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> wasmtime::Result<()> {
+        let function = &self.function;
+        // The link first: without one, resources given away in the parameters would be lost.
+        let (link, context) = store.data().scope.call_out(self.slot)?;
+        let mut border = Border { store };
+        let root = encode_params(function, params, &mut border)?;
+        let call = Call {
+            operation: self.operation.clone(),
+            context,
+            params: Outgoing::unary(root),
+        };
+        let answer = match callee {
+            Some(callee) => in_process(callee, call).await,
+            None => link.route.call(call).await,
+        }?;
+        store = border.store;
+        if let (Some(result), Some(ty)) = (results.first_mut(), &function.ty.result) {
+            if answer.root.is_empty() {
+                return Err(CallError::Failed(
+                    "the callee ended the call without a result and without a reason".into(),
+                )
+                .into());
+            }
+            let mut values = decode_all(answer.root, std::iter::once(ty), &mut Border { store })?;
+            if let Some(value) = values.pop() {
+                *result = value;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn encode_params(

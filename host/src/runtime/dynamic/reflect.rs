@@ -11,6 +11,7 @@ use wasmtime::{
     },
 };
 
+use super::size::is_small;
 use crate::runtime::interface::{Interface, wire_name};
 
 /// A resource that a component's functions may carry.
@@ -105,6 +106,10 @@ pub(in crate::runtime) struct Function {
     pub(in crate::runtime) ty: FunctionType,
     /// Whether resources of the component's own are among its values.
     pub(in crate::runtime) carries_exported: bool,
+    /// Whether any resources are.
+    pub(in crate::runtime) carries_resources: bool,
+    /// Whether its parameters, and its result, are small whatever they are.
+    pub(in crate::runtime) small: (bool, bool),
 }
 
 /// A function's type, as far as it can be called from afar.
@@ -124,6 +129,7 @@ pub(in crate::runtime) fn function(
     let mut reflector = Reflector {
         resources,
         carries_exported: false,
+        carries_resources: false,
     };
     let mut ty = FunctionType::default();
     for (param, param_ty) in func.params() {
@@ -147,17 +153,24 @@ pub(in crate::runtime) fn function(
     }
     drop(results);
     ty.check().map_err(|error| format!("{name}: {error}"))?;
+    let small = (
+        ty.params.iter().all(|(_, ty)| is_small(ty)),
+        ty.result.as_ref().is_none_or(is_small),
+    );
     Ok(Function {
         name: name.to_owned(),
         wire_name: wire_name(name),
         ty,
         carries_exported: reflector.carries_exported,
+        carries_resources: reflector.carries_resources,
+        small,
     })
 }
 
 struct Reflector<'a> {
     resources: &'a Resources,
     carries_exported: bool,
+    carries_resources: bool,
 }
 
 impl Reflector<'_> {
@@ -227,6 +240,7 @@ impl Reflector<'_> {
     }
 
     fn resource(&mut self, ty: ResourceType) -> Result<String, String> {
+        self.carries_resources = true;
         let resource = self
             .resources
             .find_type(ty)

@@ -2,12 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use tokio::net::unix::OwnedWriteHalf;
-use tokio_util::sync::CancellationToken;
 use trellis_lattice::ComponentId;
 
 use super::{
@@ -18,6 +20,8 @@ use super::{
 };
 use crate::error::CallError;
 
+/// How many of the largest values may be half there at once.
+const LARGEST_AT_ONCE: usize = 4;
 /// With so many calls under way, what is sent is gathered first.
 const FEW: usize = 4;
 /// The most heads that a peer has to remember; calls past it bring theirs along.
@@ -40,8 +44,21 @@ pub(super) struct Connection {
     taken: Table,
     /// The heads that the peer knows.
     heads: Mutex<HashMap<Head, u32>>,
-    /// Set with the end of the connection.
-    pub(super) closed: CancellationToken,
+    /// Bytes announced for values that are not there whole.
+    awaited: Arc<AtomicUsize>,
+}
+
+/// What values that come in parts take of the room for such.
+#[derive(Debug)]
+pub(super) struct Share {
+    awaited: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.awaited.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Calls under way by their number. They leave it by themselves.
@@ -82,7 +99,7 @@ impl Connection {
             asked: Table::default(),
             taken: Table::default(),
             heads: Mutex::default(),
-            closed: CancellationToken::new(),
+            awaited: Arc::default(),
         }
     }
 
@@ -95,6 +112,28 @@ impl Connection {
     pub(super) fn window(&self) -> u64 {
         // No call is made or taken before the handshake, which settles it.
         self.window.get().copied().unwrap_or_default()
+    }
+
+    /// Room for values of which so many bytes are still to come.
+    ///
+    /// # Errors
+    /// [`CallError::Overloaded`] when too much is awaited already: what is announced is held, as far as it has come.
+    pub(super) fn share(&self, bytes: u64) -> Result<Option<Share>, CallError> {
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let limit = self.options.max_message_bytes;
+        // More than that is refused as such, and holds nothing.
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(limit);
+        let awaited = self.awaited.clone();
+        let before = awaited.fetch_add(bytes, Ordering::Relaxed);
+        let share = Share { awaited, bytes };
+        if before.saturating_add(bytes) > limit.saturating_mul(LARGEST_AT_ONCE) {
+            return Err(CallError::Overloaded(format!(
+                "{before} bytes of large values are on their way over one socket already"
+            )));
+        }
+        Ok(Some(share))
     }
 
     /// How what belongs to a call is sent now.
@@ -213,7 +252,6 @@ impl Connection {
     /// Ends the connection and everything that goes over it. Only the first reason counts.
     pub(super) fn close(&self, error: &CallError) {
         let written = self.outbox.close(error);
-        self.closed.cancel();
         for exchange in self.asked.all() {
             let not_started = exchange.is_beyond(written);
             let error = error.clone();

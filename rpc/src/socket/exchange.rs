@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     channel::Channel,
+    connection::Share,
     frame::{Values, Violation},
     served::Served,
 };
@@ -67,7 +68,11 @@ enum Granted {
 #[derive(Debug)]
 enum Arriving {
     Nothing,
-    Parts(Root),
+    Parts {
+        root: Root,
+        /// Given back once they are whole.
+        _share: Option<Share>,
+    },
     Whole(Bytes),
     /// Seen by who waits for them.
     Taken,
@@ -154,6 +159,7 @@ impl Exchange {
         first: Bytes,
         granted: u64,
         limit: usize,
+        share: Option<Share>,
     ) -> Result<(), Violation> {
         let mut state = self.lock();
         if !matches!(state.arriving, Arriving::Nothing) {
@@ -174,7 +180,10 @@ impl Exchange {
         let mut root = Root::new(limit);
         let begun = root.begin(total, first);
         state.arriving = match begun {
-            Ok(()) => Arriving::Parts(root),
+            Ok(()) => Arriving::Parts {
+                root,
+                _share: share,
+            },
             Err(error) => Arriving::failed(error),
         };
         wake(state);
@@ -184,7 +193,7 @@ impl Exchange {
     /// The root values go on.
     pub(super) fn part(&self, part: Bytes) -> Result<(), Violation> {
         let mut state = self.lock();
-        let Arriving::Parts(root) = &mut state.arriving else {
+        let Arriving::Parts { root, .. } = &mut state.arriving else {
             return match state.arriving {
                 Arriving::Failed(_) => Ok(()),
                 _ => Err(Violation::of("a call's values go on after their end")),
@@ -193,7 +202,7 @@ impl Exchange {
         match root.add(None, part) {
             Ok(()) if !root.complete => return Ok(()),
             Ok(()) => {
-                let Arriving::Parts(root) =
+                let Arriving::Parts { root, .. } =
                     std::mem::replace(&mut state.arriving, Arriving::Nothing)
                 else {
                     return Ok(());

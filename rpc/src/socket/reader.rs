@@ -99,8 +99,18 @@ impl Reader {
             } => {
                 let options = &self.connection.options;
                 let (window, limit) = (options.window_bytes as u64, options.max_message_bytes);
-                self.for_receiver(Values::Results, id, |call| {
-                    call.begin(total, channels, payload, window, limit)
+                let share = self
+                    .connection
+                    .share(total.saturating_sub(payload.len() as u64));
+                self.for_receiver(Values::Results, id, |call| match share {
+                    Ok(share) => call.begin(total, channels, payload, window, limit, share),
+                    Err(error) => {
+                        call.fail(Failure {
+                            error,
+                            not_started: false,
+                        });
+                        Ok(())
+                    }
                 })
             }
             Frame::MoreResults { id } => {
@@ -229,8 +239,12 @@ impl Reader {
             number => self.heads.get_mut(number as usize),
         };
         let head = head.ok_or(Violation::of("a call has a head that was not told"))?;
-        let place = match head.enter(&self.registry) {
-            Ok(place) => place,
+        let share = self
+            .connection
+            .share(total.saturating_sub(first.len() as u64));
+        let entered = share.and_then(|share| Ok((head.enter(&self.registry)?, share)));
+        let (place, share) = match entered {
+            Ok(entered) => entered,
             Err(error) => {
                 let (frame, words) = answer::failed(id, &error);
                 self.connection.outbox.send(&frame, &words, Pace::Together);
@@ -240,7 +254,7 @@ impl Reader {
         let cancelled = CancellationToken::new();
         let exchange = Exchange::taken(cancelled.clone(), place.0.clone());
         let limit = self.connection.options.max_message_bytes;
-        exchange.begin(total, channels, first, 0, limit)?;
+        exchange.begin(total, channels, first, 0, limit, share)?;
         let context = CallContext {
             deadline: deadline::after(received, deadline_ms),
             trace,

@@ -1,6 +1,6 @@
 //! A peer that does not keep to the protocol: its connection ends, and nothing else.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use futures::StreamExt as _;
@@ -258,6 +258,35 @@ async fn a_provider_calls_under_its_own_name_only() {
         .await;
     let results = raw.next_of(RESULTS).await;
     assert!(results.ends_with(b"shop"), "{results:?}");
+}
+
+#[tokio::test]
+async fn only_so_much_is_awaited_of_one_peer() {
+    let scene = Scene::new().await;
+    let mut raw = Raw::admitted(&scene.host, "shop").await;
+    raw.send(&head(0, "kv", "shop")).await;
+    // Each announces as much as may be, and gives next to nothing.
+    for id in 1..=5 {
+        raw.send(&call(id, 0, 64 << 20, 0, b"x")).await;
+    }
+    let refused = raw.next_of(FAILED).await;
+    assert_eq!(refused[..8], 5_u64.to_le_bytes());
+    assert!(String::from_utf8_lossy(&refused).contains("overloaded"));
+    // One that is given up makes room.
+    raw.send(&about(CANCEL, 2, b"")).await;
+    scene.is_well().await;
+    let mut id = 5;
+    soon("there is room", async {
+        loop {
+            id += 1;
+            raw.send(&call(id, 0, 64 << 20, 0, b"x")).await;
+            let refused = tokio::time::timeout(Duration::from_millis(100), raw.next_of(FAILED));
+            if refused.await.is_err() {
+                break;
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

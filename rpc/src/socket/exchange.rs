@@ -267,12 +267,18 @@ impl Exchange {
 
     /// A chunk arrived on a channel.
     pub(super) fn data(&self, channel: u8, chunk: Bytes) -> Result<(), Violation> {
-        self.channel(channel)?.data(chunk)
+        match self.channel(channel)? {
+            Some(channel) => channel.data(chunk),
+            None => Ok(()),
+        }
     }
 
     /// A channel ended.
     pub(super) fn end(&self, channel: u8, end: Result<(), CallError>) -> Result<(), Violation> {
-        self.channel(channel)?.end(end)
+        match self.channel(channel)? {
+            Some(channel) => channel.end(end),
+            None => Ok(()),
+        }
     }
 
     /// The reader of a channel that we send takes so many bytes in all.
@@ -335,12 +341,14 @@ impl Exchange {
         !self.lock().channels.is_empty()
     }
 
-    fn channel(&self, number: u8) -> Result<Arc<Channel>, Violation> {
-        self.lock()
-            .channels
-            .get(usize::from(number))
-            .cloned()
-            .ok_or(Violation::of("a channel was not announced"))
+    /// The arriving channel of that number; none if the call failed here, which the other side can't know yet.
+    fn channel(&self, number: u8) -> Result<Option<Arc<Channel>>, Violation> {
+        let state = self.lock();
+        match state.channels.get(usize::from(number)) {
+            Some(channel) => Ok(Some(channel.clone())),
+            None if matches!(state.arriving, Arriving::Failed(_)) => Ok(None),
+            None => Err(Violation::of("a channel was not announced")),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -245,6 +245,36 @@ async fn a_callee_that_goes_past_its_window_fails_its_stream() {
 }
 
 #[tokio::test]
+async fn results_that_are_refused_end_their_call_only() {
+    let host = Host::start(SocketOptions::default());
+    let mut raw = Raw::admitted(&host, "callee").await;
+    raw.send(&here("callee")).await;
+    let route = host.rpc.route(&target(), Arc::new(Elsewhere::default()));
+    over_socket(&route).await;
+    let spawned = || {
+        let route = route.clone();
+        tokio::spawn(async move { unary(&route, "x").await })
+    };
+    let caller = spawned();
+    raw.next_of(CALL).await;
+    // Far too much, and more of it before the refusal can be known.
+    raw.send(&all(&[
+        results(1, 1 << 40, 1, b"x"),
+        about(MORE_RESULTS, 1, b"y"),
+        channel(DATA, 1, 1, 0, b"chunk"),
+        channel(END, 1, 1, 0, b""),
+    ]))
+    .await;
+    let error = soon("the error", caller).await.unwrap().unwrap_err();
+    assert!(matches!(error, CallError::TooLarge { .. }), "{error}");
+    raw.next_of(CANCEL).await;
+    let caller = spawned();
+    raw.next_of(CALL).await;
+    raw.send(&results(2, 2, 0, b"ok")).await;
+    assert_eq!(soon("the results", caller).await.unwrap().unwrap(), "ok");
+}
+
+#[tokio::test]
 async fn a_provider_calls_under_its_own_name_only() {
     let host = Host::start(SocketOptions::default());
     let who =

@@ -69,6 +69,11 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Whether nothing more will come than what it holds.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().end.is_some()
+    }
+
     /// The next item and its cost; `None` at the end, an error when it ended with one.
     pub(crate) async fn next(&self) -> Result<Option<(T, usize)>, CallError> {
         poll_fn(|context| {

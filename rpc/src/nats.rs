@@ -10,8 +10,9 @@
 //!    `trellis-error-kind`. So a simple call is two messages.
 //! 3. **With a reply subject**, that is the server's inbox. With `trellis-total`, the results begin here, and the rest
 //!    follows on `{inbox}.results`; without, it asks for what is left of the parameters, on `{inbox}.params`.
-//! 4. Streams and futures go to `{inbox}.{results|params}.{path}`. Each message is numbered (`trellis-seq`), an empty
-//!    one ends the channel, one with `trellis-error-kind` breaks it off. The writer stays within what the reader
+//! 4. Streams and futures go to `{inbox}.{results|params}.{path}`. Each message is numbered (`trellis-seq`), one whose
+//!    number is followed by `;last` or an empty one ends the channel, one with `trellis-error-kind` breaks it off. How
+//!    many channels results have is said with their beginning (`trellis-flow: {window};channels={count}`). The writer stays within what the reader
 //!    granted: first `trellis-flow`, then on `{writer's inbox}.flow.{path}` the bytes in all as decimal digits; an
 //!    empty grant asks the writer to stop. A message counts as its payload and 64 bytes.
 //! 5. A caller that gives up says so on `{server's inbox}.cancel`, or, while it does not know that inbox, to all servers
@@ -21,6 +22,9 @@
 //!
 //! With a 1.x peer, which neither sends nor minds these headers, the contract's five messages are spoken instead:
 //! handshake, parameters with an empty end, results with an empty end, channels without windows or numbers.
+//!
+//! In the traffic captured from 1.9.2, a keyvalue increment takes 5 messages and an HTTP request with a body each way
+//! 15. Between our own it is 2 and 7.
 
 mod answer;
 mod channel;

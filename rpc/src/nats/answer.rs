@@ -169,7 +169,8 @@ impl Answer {
         let peer = self.peer();
         let mut rest = root;
         if self.dialect.is_trellis() {
-            let mut headers = headers::of_handshake(self.connection.options.window_bytes);
+            let window = self.connection.options.window_bytes;
+            let mut headers = headers::of_results(window, channels.len());
             headers::set_total(&mut headers, rest.len());
             let room = max_payload.saturating_sub(headers::wire_bytes(&headers));
             let first = rest.split_to(room.min(rest.len()));

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use async_nats::Subject;
 use bytes::Bytes;
-use futures::{StreamExt as _, future::BoxFuture, stream};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 
 use super::{
     connection::Connection,
@@ -78,10 +78,12 @@ impl Peer {
 
     async fn send_channel(&self, path: Path, mut content: ByteStream) {
         let mut writer = Writer::new(self, &path);
+        let mut known = None;
         loop {
-            let next = match &writer.credit {
-                None => content.next().await,
-                Some(credit) => tokio::select! {
+            let next = match (&writer.credit, known.take()) {
+                (_, Some(next)) => next,
+                (None, None) => content.next().await,
+                (Some(credit), None) => tokio::select! {
                     next = content.next() => next,
                     // The reader went away or the way there broke: nobody needs the rest.
                     _ = credit.ended() => {
@@ -91,7 +93,13 @@ impl Peer {
                 },
             };
             let sent = match next {
-                Some(Ok(chunk)) => writer.send(chunk).await,
+                Some(Ok(chunk)) => {
+                    if writer.credit.is_some() {
+                        // A last chunk that is known to be the last needs no message for the end.
+                        known = content.next().now_or_never();
+                    }
+                    writer.send(chunk, matches!(known, Some(None))).await
+                }
                 Some(Err(error)) => return writer.fail(&error).await,
                 None => writer.end().await,
             };
@@ -180,7 +188,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    async fn send(&mut self, mut chunk: Bytes) -> Result<(), CallError> {
+    async fn send(&mut self, mut chunk: Bytes, last: bool) -> Result<(), CallError> {
+        if chunk.is_empty() && last {
+            return self.end().await;
+        }
         while !chunk.is_empty() {
             let part = chunk.split_to(self.most.min(chunk.len()));
             if let Some(credit) = &self.credit {
@@ -190,13 +201,15 @@ impl<'a> Writer<'a> {
                     return Ok(());
                 }
             }
-            self.publish(part).await?;
+            let last = last && chunk.is_empty();
+            self.publish(part, last).await?;
+            self.open = !last;
         }
         Ok(())
     }
 
     async fn end(&mut self) -> Result<(), CallError> {
-        self.publish(Bytes::new()).await?;
+        self.publish(Bytes::new(), false).await?;
         self.open = false;
         Ok(())
     }
@@ -214,11 +227,11 @@ impl<'a> Writer<'a> {
         }
     }
 
-    async fn publish(&mut self, payload: Bytes) -> Result<(), CallError> {
-        let headers = self
-            .credit
-            .is_some()
-            .then(|| headers::of_chunk(self.sequence));
+    async fn publish(&mut self, payload: Bytes, last: bool) -> Result<(), CallError> {
+        let headers = self.credit.is_some().then(|| match last {
+            true => headers::of_last_chunk(self.sequence),
+            false => headers::of_chunk(self.sequence),
+        });
         self.sequence += 1;
         self.peer
             .connection
@@ -325,7 +338,8 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if self.open && self.peer.dialect.is_trellis() {
+        // A writer that has sent everything needs no telling.
+        if self.open && self.peer.dialect.is_trellis() && !self.channel.chunks.has_ended() {
             self.peer
                 .connection
                 .notify(self.grants(), None, Bytes::new());

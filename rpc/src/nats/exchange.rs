@@ -204,6 +204,13 @@ impl Exchange {
         }
     }
 
+    /// Whether so many channels have come here to their end.
+    pub(super) fn has_ended(&self, channels: usize) -> bool {
+        let known = lock(&self.channels);
+        let ended = known.values().filter(|one| one.chunks.has_ended());
+        ended.count() == channels
+    }
+
     /// The channel at a path, for its one reader.
     pub(super) fn take_channel(&self, path: &[u32]) -> Option<Arc<Channel>> {
         let channel = self.channel(path)?;
@@ -311,6 +318,7 @@ impl Channel {
         if message.payload.is_empty() {
             return self.chunks.end(Ok(()));
         }
+        let last = headers::is_last(message.headers.as_ref());
         let cost = cost(&message.payload);
         if self.chunks.push(message.payload, cost, limit).is_err() {
             self.chunks.end(Err(CallError::TooLarge {
@@ -319,6 +327,8 @@ impl Channel {
                 bytes: limit.saturating_add(cost),
                 limit,
             }));
+        } else if last {
+            self.chunks.end(Ok(()));
         }
     }
 }

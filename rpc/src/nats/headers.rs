@@ -17,6 +17,11 @@ const FLOW: HeaderName = HeaderName::from_static(header::FLOW);
 const SEQUENCE: HeaderName = HeaderName::from_static(header::SEQUENCE);
 const TOTAL: HeaderName = HeaderName::from_static(header::TOTAL);
 
+/// Follows the number of a channel's last message.
+const LAST: &str = ";last";
+/// Follows the window in the first message of results; their number follows it.
+const CHANNELS: &str = ";channels=";
+
 /// A call's headers. `total` is given when the parameters go on after the first message.
 ///
 /// # Errors
@@ -68,6 +73,12 @@ pub(super) fn flow(headers: Option<&HeaderMap>) -> Option<u64> {
     number(headers?, FLOW)
 }
 
+/// How many channels the results have that the message begins, when it says so.
+pub(super) fn channels(headers: Option<&HeaderMap>) -> Option<usize> {
+    let (_, channels) = headers?.get(FLOW)?.as_str().split_once(CHANNELS)?;
+    channels.parse().ok()
+}
+
 /// How many bytes the root values have in all, when the message says so.
 pub(super) fn total(headers: Option<&HeaderMap>) -> Option<u64> {
     number(headers?, TOTAL)
@@ -85,15 +96,36 @@ pub(super) fn of_handshake(window: usize) -> HeaderMap {
     headers
 }
 
+/// What a callee of ours announces with the beginning of results that have so many channels.
+pub(super) fn of_results(window: usize, channels: usize) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(FLOW, format!("{window}{CHANNELS}{channels}"));
+    headers
+}
+
 /// The number of a message among those that belong together.
 pub(super) fn sequence(headers: Option<&HeaderMap>) -> Option<u64> {
     number(headers?, SEQUENCE)
+}
+
+/// Whether nothing follows the message on its channel.
+pub(super) fn is_last(headers: Option<&HeaderMap>) -> bool {
+    headers
+        .and_then(|headers| headers.get(SEQUENCE))
+        .is_some_and(|value| value.as_str().ends_with(LAST))
 }
 
 /// The headers of a channel's message.
 pub(super) fn of_chunk(sequence: u64) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(SEQUENCE, HeaderValue::from(sequence));
+    headers
+}
+
+/// The headers of a channel's last message, when it has content.
+pub(super) fn of_last_chunk(sequence: u64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(SEQUENCE, format!("{sequence}{LAST}"));
     headers
 }
 
@@ -122,8 +154,11 @@ pub(super) fn wire_bytes(headers: &HeaderMap) -> usize {
     12 + lines.sum::<usize>()
 }
 
+/// The number that a header's value is, or begins with.
 fn number(headers: &HeaderMap, name: HeaderName) -> Option<u64> {
-    headers.get(name)?.as_str().parse().ok()
+    let value = headers.get(name)?.as_str();
+    let number = value.split_once(';').map_or(value, |(number, _)| number);
+    number.parse().ok()
 }
 
 #[cfg(test)]
@@ -155,6 +190,17 @@ mod tests {
             "{left:?}"
         );
         assert_eq!(flow(Some(&headers)), Some(1000));
+    }
+
+    #[test]
+    fn what_follows_a_number_is_read_apart_from_it() {
+        let last = of_last_chunk(7);
+        assert_eq!(sequence(Some(&last)), Some(7));
+        assert!(is_last(Some(&last)) && !is_last(Some(&of_chunk(7))));
+        let results = of_results(1000, 2);
+        assert_eq!(flow(Some(&results)), Some(1000));
+        assert_eq!(channels(Some(&results)), Some(2));
+        assert_eq!(channels(Some(&of_handshake(1000))), None);
     }
 
     #[test]

@@ -118,6 +118,7 @@ impl NatsRoute {
             cancel: self.cancel.clone(),
             peer: OnceLock::new(),
             whole: false,
+            channels: OnceLock::new(),
             sending: OnceLock::new(),
         };
         let inbox = guard.opened.inbox.clone();
@@ -173,6 +174,9 @@ impl NatsRoute {
                     // Whatever is left to send can go to that server now.
                     if let Some((rest, channels)) = to_send.take() {
                         guard.send(peer.clone(), rest, channels);
+                    }
+                    if let Some(channels) = headers::channels(message.headers.as_ref()) {
+                        _ = guard.channels.set(channels);
                     }
                     if let Some(total) = headers::total(message.headers.as_ref()) {
                         root.begin(total, message.payload)?;
@@ -265,6 +269,8 @@ struct UnderWay {
     peer: OnceLock<Peer>,
     /// The results came whole, and nothing after them.
     whole: bool,
+    /// How many channels the results have, once a callee of ours said so.
+    channels: OnceLock<usize>,
     /// Sends what did not fit the first message.
     sending: OnceLock<AbortOnDropHandle<()>>,
 }
@@ -315,8 +321,13 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         match self.peer.get() {
-            // Whole results are the callee's last word.
+            // Whole results are the callee's last word, and so is the end of their last channel.
             _ if self.whole => {}
+            Some(_)
+                if self
+                    .channels
+                    .get()
+                    .is_some_and(|count| self.opened.has_ended(*count)) => {}
             Some(peer) if peer.dialect.is_trellis() => {
                 self.connection.notify(
                     Subject::from(format!("{}.cancel", peer.inbox)),

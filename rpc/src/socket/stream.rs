@@ -250,9 +250,11 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        // A writer that has sent everything needs no telling.
+        let stop = self.open && !self.channel.chunks.has_ended();
         // What is on its way is not kept.
         self.channel.chunks.end(Ok(()));
-        if self.open {
+        if stop {
             let Entered { exchange, id, .. } = &*self.entered;
             let frame = Frame::Stop {
                 values: receives(exchange),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use trellis_rpc::{CallError, Operation, Outgoing};
+use trellis_rpc::{CallError, Operation, Outgoing, interface::http};
 
 use crate::kit::{Server, call, echo, handler, serve, soon, target, unary};
 
@@ -43,6 +43,66 @@ async fn a_simple_call_is_two_messages() {
             .as_str(),
         "done"
     );
+}
+
+/// 1.9.2 takes 15, as captured.
+#[tokio::test]
+async fn an_http_request_with_a_body_each_way_is_seven_messages() {
+    let server = Server::start().await;
+    let (callee, caller) = (server.rpc().await, server.rpc().await);
+    let handler = handler(|call| async move {
+        let request = http::Request::from_params(call.params)?;
+        let body = request.body.collect(100).await?;
+        Ok(http::Response::into_result(Ok(http::Response {
+            status: 200,
+            headers: Vec::new(),
+            body: body_of(body),
+        })))
+    });
+    let _serving = serve(&callee, handler).await;
+    let route = caller.route(&target());
+    let request = async || {
+        let request = http::Request {
+            method: http::Method::Post,
+            path_with_query: Some("/".to_owned()),
+            scheme: None,
+            authority: None,
+            headers: Vec::new(),
+            body: body_of(Bytes::from_static(b"body-bytes")),
+        };
+        let results = route.call(call(request.into_params())).await.unwrap();
+        let response = http::Response::from_result(results).unwrap().unwrap();
+        assert_eq!(response.body.collect(100).await.unwrap(), "body-bytes");
+    };
+    request().await;
+    let listener = server.connect().await;
+    let mut everything = listener.subscribe(">").await.unwrap();
+    listener.publish("ready", Bytes::new()).await.unwrap();
+    let mut next = async || soon("a message", everything.next()).await.unwrap().subject;
+    while next().await.as_str() != "ready" {}
+
+    request().await;
+    // Whatever the two still have to say goes before what they say now.
+    for rpc in [&caller, &callee] {
+        rpc.client().flush().await.unwrap();
+    }
+    listener.publish("done", Bytes::new()).await.unwrap();
+    let mut messages = Vec::new();
+    loop {
+        match next().await.as_str() {
+            "done" => break,
+            subject => messages.push(subject.to_owned()),
+        }
+    }
+    assert_eq!(messages.len(), 7, "{messages:#?}");
+}
+
+fn body_of(content: Bytes) -> http::Body {
+    let trailers: http::Trailers = Box::pin(async { Ok(None) });
+    http::Body::Stream {
+        content: Box::pin(futures::stream::iter([Ok(content)])),
+        trailers: Some(trailers),
+    }
 }
 
 #[tokio::test]

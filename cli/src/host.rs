@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use tokio::sync::oneshot;
-use trellis_host::{HostConfig, runtime::Limits};
+use trellis_host::{
+    HostConfig,
+    runtime::{Limits, RuntimeConfig},
+};
 use trellis_lattice::{
     claims::HostKey,
     control::{
@@ -58,6 +61,9 @@ pub struct HostSettings {
     /// A taint, such as gpu=yes: only what tolerates it is placed here; repeatable.
     #[arg(long = "taint", env = "TRELLIS_TAINTS", value_delimiter = ',', value_name = "KEY=VALUE", value_parser = pair)]
     taints: Vec<(String, String)>,
+    /// How many calls of components may run at once, as far as the machine has room for them [default: 1000].
+    #[arg(long, env = "TRELLIS_MAX_CALLS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_calls: Option<u32>,
     /// The most memory of one instance, in bytes, for components that ask for none.
     #[arg(long, env = "TRELLIS_MAX_MEMORY", value_name = "BYTES")]
     max_memory: Option<usize>,
@@ -85,6 +91,10 @@ impl HostSettings {
                 .unwrap_or(defaults.component_limits.call_deadline),
             ..defaults.component_limits
         };
+        let runtime = RuntimeConfig {
+            max_calls: self.max_calls.unwrap_or(defaults.runtime.max_calls),
+            ..defaults.runtime
+        };
         HostConfig {
             lattice: options.lattice.clone(),
             nats: options.nats(),
@@ -92,6 +102,7 @@ impl HostSettings {
             labels: self.labels(),
             builtin_providers: provider::names().map(str::to_owned).collect(),
             component_limits: limits,
+            runtime,
             drain_timeout: self.drain.unwrap_or(defaults.drain_timeout),
             log_level: self.provider_log.clone(),
             ..defaults

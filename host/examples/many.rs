@@ -14,11 +14,15 @@ use std::{
 };
 
 use futures::StreamExt as _;
+use time::OffsetDateTime;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use trellis_host::{HostConfig, run};
 use trellis_lattice::{
-    ComponentId, LatticeName, client::ControlClient, connect::NatsSettings,
+    ComponentId, LatticeName,
+    claims::{AccountKey, ComponentDetails, ComponentKey, Validity, sign_component},
+    client::ControlClient,
+    connect::NatsSettings,
     control::component::ScaleComponent,
 };
 use trellis_tests::nats::NatsServer;
@@ -32,12 +36,12 @@ async fn main() {
     let wasm = fs::read(arguments.next().unwrap()).unwrap();
     let count: usize = arguments.next().unwrap().parse().unwrap();
     let folder: PathBuf = arguments.next().unwrap().into();
-    let images = images(&folder, &wasm, count);
+    let (images, issuer) = images(&folder, &wasm, count);
 
     let server = NatsServer::start().await.unwrap();
     let config = HostConfig {
         nats: NatsSettings::new(server.url()),
-        allow_unsigned: true,
+        issuers: vec![issuer],
         cache_dir: folder.join("cache"),
         data_dir: folder.join("data"),
         heartbeat_interval: Duration::from_secs(3600),
@@ -56,7 +60,7 @@ async fn main() {
     let began = Instant::now();
     let at_once = Arc::new(Semaphore::new(AT_ONCE));
     let asking = tokio::spawn({
-        let (control, at_once) = (control.clone(), at_once.clone());
+        let (control, at_once, host_id) = (control.clone(), at_once.clone(), host_id.clone());
         async move {
             for (number, image) in images.into_iter().enumerate() {
                 at_once.acquire().await.unwrap().forget();
@@ -94,30 +98,38 @@ async fn main() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     show("3 s later");
     let began = Instant::now();
+    match control.inventory(&host_id).await {
+        Ok(inventory) => println!(
+            "an inventory of {} in {:.1?}",
+            inventory.components.len(),
+            began.elapsed()
+        ),
+        Err(error) => println!("no inventory: {error}"),
+    }
+    let began = Instant::now();
     shutdown.cancel();
     host.await.unwrap().unwrap();
     println!("stopped in {:.1?}", began.elapsed());
 }
 
-/// The same component with other bytes each time: a custom section that says which.
-fn images(folder: &Path, wasm: &[u8], count: usize) -> Vec<String> {
+/// The same component, signed as another each time, so that its bytes differ.
+fn images(folder: &Path, wasm: &[u8], count: usize) -> (Vec<String>, String) {
     let images = folder.join("images");
     fs::create_dir_all(&images).unwrap();
+    let issuer = AccountKey::read_or_create(&images.join("issuer.nk")).unwrap();
     let image = |number: usize| {
         let path = images.join(format!("{number}.wasm"));
         if !path.exists() {
-            let mut bytes = wasm.to_vec();
-            let name = b"number";
-            bytes.push(0);
-            bytes.push(name.len() as u8 + 1 + 4);
-            bytes.push(name.len() as u8);
-            bytes.extend(name);
-            bytes.extend(u32::try_from(number).unwrap().to_le_bytes());
-            fs::write(&path, bytes).unwrap();
+            let subject = ComponentKey::generate().public();
+            let details = ComponentDetails::default();
+            let validity = Validity::unlimited(OffsetDateTime::now_utc());
+            let signed = sign_component(wasm, &issuer, &subject, &details, &validity).unwrap();
+            fs::write(&path, signed).unwrap();
         }
         format!("file://{}", fs::canonicalize(path).unwrap().display())
     };
-    (0..count).map(image).collect()
+    let images = (0..count).map(image).collect();
+    (images, issuer.public().to_string())
 }
 
 fn show(what: &str) {

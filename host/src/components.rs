@@ -336,10 +336,7 @@ impl Running {
             }
         };
         let drained = futures::future::join(self.serving.drain(), nearby);
-        if tokio::time::timeout(grace, drained)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(grace, drained).await.is_err() {
             let in_flight = actor.as_ref().map(|actor| actor.in_flight());
             tracing::warn!(component = %self.wanted.id, in_flight, "calls were cut off: they took too long");
         }

@@ -188,9 +188,19 @@ fn commands(noun: &str, verb: &str) -> bool {
 }
 
 async fn reply(host: &Host, request: Message, answer: Option<Answer>) {
-    if let (Some(subject), Some(answer)) = (request.reply, answer) {
-        host.publish_json(subject.to_string(), &answer).await;
-    }
+    let (Some(subject), Some(answer)) = (request.reply, answer) else {
+        return;
+    };
+    let limit = host.client.max_payload();
+    let answer = match serde_json::to_vec(&answer) {
+        // Better than to leave whoever asked without any.
+        Ok(bytes) if bytes.len() > limit => failed(format!(
+            "the answer has {} bytes, and the NATS server takes {limit} at once: raise its max_payload",
+            bytes.len()
+        )),
+        _ => answer,
+    };
+    host.publish_json(subject.to_string(), &answer).await;
 }
 
 /// Reads a request's body.

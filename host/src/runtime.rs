@@ -46,8 +46,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use wasmtime::{Engine, component::Linker};
 
-pub use actor::{Actor, Counters};
 pub(crate) use actor::stopping;
+pub use actor::{Actor, Counters};
 pub use config::{ActorOptions, Limits, RuntimeConfig};
 pub use describe::{Description, ExportDescription, FunctionDescription};
 pub(crate) use entered::Entered;

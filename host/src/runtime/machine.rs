@@ -43,16 +43,16 @@ impl fmt::Display for Bound {
         match self {
             Self::Memory { bytes } => write!(
                 f,
-                "{} MiB of memory are available: give the machine, or the host's control group, more, or ask for fewer calls (max_calls)",
+                "{} MiB of memory are available: give the machine, or the host's control group, more, or ask for fewer calls (--max-calls)",
                 mib(bytes)
             ),
             Self::Mappings { limit, needed } => write!(
                 f,
-                "a process may have {limit} memory mappings: raise it, `sysctl -w vm.max_map_count={needed}`, or ask for fewer calls (max_calls)"
+                "a process may have {limit} memory mappings: raise it, `sysctl -w vm.max_map_count={needed}`, or ask for fewer calls (--max-calls)"
             ),
             Self::AddressSpace { needed } => write!(
                 f,
-                "{} GiB of address space cannot be had: lift the limit (`ulimit -v unlimited`) where there is one, or ask for fewer calls (max_calls)",
+                "{} GiB of address space cannot be had: lift the limit (`ulimit -v unlimited`) where there is one, or ask for fewer calls (--max-calls)",
                 needed >> 30
             ),
         }

@@ -22,7 +22,7 @@ use trellis_rpc::{
 };
 
 use crate::{
-    kit::{echo, handler, soon, target, unary, until_true},
+    kit::{call_within, echo, handler, soon, target, unary, until_true},
     setting::{Bounds, Setting, start},
 };
 
@@ -240,6 +240,25 @@ pub async fn calls_in_great_number_each_get_their_own_answer<S: Setting>() {
         count += 1;
     }
     assert_eq!(count, 5000);
+}
+
+/// More than any queue on the way holds, at once.
+pub async fn large_values_in_great_number_all_arrive<S: Setting>() {
+    let setting = start::<S>().await;
+    let _serving = setting.serve(echo()).await;
+    let route = setting.route();
+    let calls = (0..160_u8).map(|number| {
+        let route = route.clone();
+        async move {
+            let sent = vec![number; 400 << 10];
+            let params = Outgoing::unary(sent.clone());
+            let got = route
+                .call(call_within(Duration::from_secs(30), params))
+                .await;
+            assert!(got.unwrap().root == sent);
+        }
+    });
+    futures::future::join_all(calls).await;
 }
 
 /// Draining finishes what runs and takes no more.

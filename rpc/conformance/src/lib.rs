@@ -32,6 +32,7 @@ macro_rules! suite {
             calls::an_error_arrives_with_its_kind_and_words,
             calls::a_target_at_its_limit_refuses_at_once,
             calls::calls_in_great_number_each_get_their_own_answer,
+            calls::large_values_in_great_number_all_arrive,
             calls::draining_finishes_what_runs_and_takes_no_more,
             calls::dropping_a_serving_ends_it,
             calls::typed_functions_are_called_and_answered,

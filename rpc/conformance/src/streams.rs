@@ -1,8 +1,11 @@
 //! Streams and futures among the values.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -13,7 +16,7 @@ use trellis_rpc::{
 };
 
 use crate::{
-    kit::{call, handler, soon, unary, until_true},
+    kit::{call, call_within, handler, soon, unary, until_true},
     setting::{Setting, start},
 };
 
@@ -261,13 +264,15 @@ pub async fn many_streams_share_the_way<S: Setting>() {
     });
     let _serving = setting.serve(handler).await;
     let route = setting.route();
-    let each = (0..32).map(|number| {
+    let each = (0..300).map(|number| {
+        let chunks = number % 24;
         let route = route.clone();
         async move {
-            let params = with_stream("upload", plain_body(number * 4));
-            let mut results = route.call(call(params)).await.unwrap();
+            let params = with_stream("upload", plain_body(chunks));
+            let call = call_within(Duration::from_secs(30), params);
+            let mut results = route.call(call).await.unwrap();
             let echoed = collect(content(&mut results.channels), 8 << 20, "echo").await;
-            assert_eq!(echoed.unwrap().len(), number * 4 * CHUNK);
+            assert_eq!(echoed.unwrap().len(), chunks * CHUNK);
         }
     });
     soon("all streams", futures::future::join_all(each)).await;

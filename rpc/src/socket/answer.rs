@@ -9,6 +9,7 @@ use super::{
     connection::Entered,
     exchange::Event,
     frame::{Frame, MAX_PART},
+    outbox::Pace,
     served::Place,
     stream,
 };
@@ -137,16 +138,25 @@ async fn respond(
         total,
         channels: paths,
     };
-    connection.outbox.send(&frame, &first, connection.pace());
+    let pace = connection.pace();
+    tokio::select! {
+        biased;
+        put = connection.outbox.room() => {
+            let Ok(mut put) = put else { return };
+            put.frame(&frame, &first);
+            put.send(pace);
+        }
+        () = cancelled.cancelled() => return,
+    }
     if rest.is_empty() && channels.is_empty() {
         return;
     }
     let others = Box::pin(async {
         let frame = Frame::MoreResults { id: entered.id };
         while !rest.is_empty() {
-            connection.outbox.quiet().await?;
-            let part = rest.split_to(rest.len().min(MAX_PART));
-            connection.outbox.send(&frame, &part, connection.pace());
+            let mut put = connection.outbox.quiet().await?;
+            put.frame(&frame, &rest.split_to(rest.len().min(MAX_PART)));
+            put.send(Pace::Together);
         }
         stream::send_all(entered, channels).await;
         Ok::<_, CallError>(())

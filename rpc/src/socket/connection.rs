@@ -16,7 +16,7 @@ use super::{
     SocketOptions,
     exchange::{Exchange, Failure},
     frame::{Frame, Head, MAX_NAME, Values},
-    outbox::{Outbox, Pace},
+    outbox::{Outbox, Pace, Put},
 };
 use crate::error::CallError;
 
@@ -153,14 +153,14 @@ impl Connection {
     /// Puts a call of ours among those under way and sends its first frame.
     pub(super) fn ask(
         self: &Arc<Self>,
+        mut put: Put<'_>,
         exchange: &Arc<Exchange>,
         pass: Option<&Frame>,
         frame: impl FnOnce(u64) -> Frame,
         first: &Bytes,
         whole: bool,
-    ) -> Result<Entered, CallError> {
+    ) -> Entered {
         let pace = self.pace();
-        let mut put = self.outbox.begin()?;
         let id = put.next_call();
         self.asked.lock().insert(id, Arc::downgrade(exchange));
         if let Some(head) = pass {
@@ -171,11 +171,11 @@ impl Connection {
             exchange.put_until(put.position());
         }
         put.send(pace);
-        Ok(Entered {
+        Entered {
             connection: self.clone(),
             exchange: exchange.clone(),
             id,
-        })
+        }
     }
 
     /// Puts a call of the peer's among those under way.

@@ -122,13 +122,13 @@ impl Outbox {
         }
     }
 
-    /// Waits until a call may be put: not more than the bound is queued.
-    pub(super) async fn room(&self) -> Result<(), CallError> {
+    /// As [`Self::begin`], once no more than the bound is queued: what calls wait for.
+    pub(super) async fn room(&self) -> Result<Put<'_>, CallError> {
         self.until(|queue| queue.queued() <= self.bound).await
     }
 
-    /// Waits until a part of something long may be put.
-    pub(super) async fn quiet(&self) -> Result<(), CallError> {
+    /// As [`Self::begin`], once little is queued: what parts of something long wait for.
+    pub(super) async fn quiet(&self) -> Result<Put<'_>, CallError> {
         self.until(|queue| queue.queued() <= CROWDED.min(self.bound))
             .await
     }
@@ -137,7 +137,7 @@ impl Outbox {
     pub(super) async fn flushed(&self) {
         let put = self.lock().put;
         // Closed is as good as written here.
-        _ = self.until(|queue| queue.written >= put).await;
+        _ = self.until(|queue| queue.written >= put).await.map(|_| ());
     }
 
     /// Takes nothing any more. Gives the number of bytes that may have been written.
@@ -215,26 +215,25 @@ impl Outbox {
         .await
     }
 
-    async fn until(&self, enough: impl Fn(&Queue) -> bool) -> Result<(), CallError> {
+    /// Begins to put frames once there is room: looking and putting are one, or all who wait would find the same room.
+    async fn until(&self, enough: impl Fn(&Queue) -> bool) -> Result<Put<'_>, CallError> {
+        let look = || {
+            let put = self.begin();
+            match put {
+                Ok(put) if !enough(&put.queue) => None,
+                put => Some(put),
+            }
+        };
         loop {
-            {
-                let queue = self.lock();
-                if let Some(error) = &queue.closed {
-                    return Err(error.clone());
-                }
-                if enough(&queue) {
-                    return Ok(());
-                }
+            if let Some(put) = look() {
+                return put;
             }
             let changed = self.room.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             // What changed between the look and the enabling is not told.
-            {
-                let queue = self.lock();
-                if queue.closed.is_some() || enough(&queue) {
-                    continue;
-                }
+            if let Some(put) = look() {
+                return put;
             }
             changed.await;
         }

@@ -16,8 +16,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     connection::{Entered, PASSING_HEAD},
     exchange::{Event, Exchange, Failure},
-    frame::{Frame, MAX_PART},
-    outbox::Pace,
+    frame::{Frame, Head, MAX_PART},
+    outbox::{Pace, Put},
     stream,
     targets::{Cell, Lane},
 };
@@ -102,12 +102,13 @@ impl Lane {
         }
         let paths = stream::paths(&call.params.channels).map_err(|error| (error, None))?;
         let streams = !paths.is_empty();
-        if let Err(error) = self.connection.outbox.room().await {
-            return Err((error, Some(Box::new(call))));
-        }
-        let under_way = match self.begin(&call, paths, deadline) {
-            Ok(under_way) => under_way,
+        let head = match self.head(&call.operation, &call.context) {
+            Ok(head) => head,
             Err(error @ CallError::Malformed(_)) => return Err((error, None)),
+            Err(error) => return Err((error, Some(Box::new(call)))),
+        };
+        let under_way = match self.connection.outbox.room().await {
+            Ok(put) => self.begin(put, &call, head, paths, deadline),
             Err(error) => return Err((error, Some(Box::new(call)))),
         };
         let result = match call.params.root.len() > MAX_PART || streams {
@@ -138,12 +139,13 @@ impl Lane {
     /// Sends the call's first frame.
     fn begin(
         &self,
+        put: Put<'_>,
         call: &Call,
+        head: Result<u32, Head>,
         paths: Vec<Path>,
         deadline: Instant,
-    ) -> Result<UnderWay, CallError> {
-        let connection = &self.connection;
-        let (head, passing) = match self.head(&call.operation, &call.context)? {
+    ) -> UnderWay {
+        let (head, passing) = match head {
             Ok(number) => (number, None),
             Err(head) => {
                 let number = PASSING_HEAD;
@@ -162,12 +164,13 @@ impl Lane {
             channels: paths,
         };
         let whole = first.len() == root.len();
-        let entered = connection.ask(&exchange, passing.as_ref(), frame, &first, whole)?;
-        Ok(UnderWay {
+        let connection = &self.connection;
+        let entered = connection.ask(put, &exchange, passing.as_ref(), frame, &first, whole);
+        UnderWay {
             entered: Arc::new(entered),
             over: AtomicBool::new(false),
             sending: OnceLock::new(),
-        })
+        }
     }
 }
 
@@ -225,15 +228,11 @@ impl UnderWay {
             id,
         } = &*self.entered;
         while !rest.is_empty() {
-            connection.outbox.quiet().await.map_err(|error| Failure {
+            let mut put = connection.outbox.quiet().await.map_err(|error| Failure {
                 error,
                 not_started: true,
             })?;
             let part = rest.split_to(rest.len().min(MAX_PART));
-            let mut put = connection.outbox.begin().map_err(|error| Failure {
-                error,
-                not_started: true,
-            })?;
             put.frame(&Frame::Params { id: *id }, &part);
             if rest.is_empty() {
                 exchange.put_until(put.position());

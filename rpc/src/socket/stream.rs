@@ -119,13 +119,15 @@ impl<'a> Writer<'a> {
                 return Ok(());
             }
             let connection = &self.entered.connection;
-            connection.outbox.quiet().await?;
             let frame = Frame::Data {
                 values: self.entered.exchange.sends,
                 id: self.entered.id,
                 channel: self.channel,
             };
-            connection.outbox.send(&frame, &part, connection.pace());
+            let pace = connection.pace();
+            let mut put = connection.outbox.quiet().await?;
+            put.frame(&frame, &part);
+            put.send(pace);
         }
         Ok(())
     }

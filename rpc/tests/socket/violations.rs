@@ -326,17 +326,10 @@ async fn a_peer_that_does_not_read_is_not_waited_for() {
         ..SocketOptions::default()
     });
     let kv = "kv".parse().unwrap();
-    let _serving = host.rpc.serve(
-        &kv,
-        echo(),
-        ServeOptions {
-            max_in_flight: 1 << 20,
-            ..ServeOptions::default()
-        },
-    );
+    let _serving = host.rpc.serve(&kv, echo(), ServeOptions::default());
     let mut raw = Raw::admitted(&host, "shop").await;
     raw.send(&head(0, "kv", "shop")).await;
-    // Calls without end, whose answers are left lying.
+    // Calls without end, whose answers are left lying: first they wait, and then calls are refused.
     let flood = async {
         for id in 1.. {
             let bytes = call(id, 0, 4000, 0, &[7; 4000]);

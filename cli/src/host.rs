@@ -73,6 +73,12 @@ pub struct HostSettings {
     /// How long calls in flight may take to end when something stops.
     #[arg(long, env = "TRELLIS_DRAIN", value_name = "TIME", value_parser = humantime::parse_duration)]
     drain: Option<Duration>,
+    /// What the subjects of secrets backends begin with [default: wasmcloud.secrets].
+    #[arg(long, env = "TRELLIS_SECRETS_TOPIC", value_name = "SUBJECT")]
+    secrets_topic: Option<String>,
+    /// How often backends are asked whether a secret of no certain version is another by now [default: 5m].
+    #[arg(long, env = "TRELLIS_SECRETS_REFRESH", value_name = "TIME", value_parser = humantime::parse_duration)]
+    secrets_refresh: Option<Duration>,
     /// What providers log: a level, or a filter such as info,trellis_rpc=debug.
     #[arg(long, env = "TRELLIS_PROVIDER_LOG", value_name = "FILTER")]
     provider_log: Option<String>,
@@ -104,6 +110,8 @@ impl HostSettings {
             component_limits: limits,
             runtime,
             drain_timeout: self.drain.unwrap_or(defaults.drain_timeout),
+            secrets_topic: self.secrets_topic.clone().unwrap_or(defaults.secrets_topic),
+            secrets_refresh: self.secrets_refresh.unwrap_or(defaults.secrets_refresh),
             log_level: self.provider_log.clone(),
             ..defaults
         }

@@ -8,10 +8,12 @@ use std::{
 use anyhow::Context as _;
 use clap::Subcommand;
 use serde::Serialize;
-use trellis_lattice::claims::{AnyKey, KeyKind};
+use trellis_lattice::claims::{AnyKey, KeyKind, PublicKey, keys::Provider};
 
 use crate::{
+    exit::NotFound,
     output::{Listing, Row},
+    provider,
     session::Options,
 };
 
@@ -26,6 +28,12 @@ pub enum Keys {
         /// Write the seed to this new file, readable by you alone, and don't print it.
         #[arg(long)]
         file: Option<PathBuf>,
+    },
+    /// Show what stands for a built-in provider in the claims that a secrets backend is shown.
+    #[command(after_help = "Example:\n  trellis keys builtin keyvalue-redis")]
+    Builtin {
+        /// The provider's name, as in builtin:NAME.
+        name: String,
     },
     /// List the public keys of the seed files in a folder.
     #[command(after_help = "Example:\n  trellis keys list")]
@@ -110,6 +118,23 @@ impl Keys {
                     file,
                 };
                 options.output.print(&new)?;
+            }
+            Self::Builtin { name } => {
+                if !provider::names().any(|known| known == name) {
+                    let known: Vec<_> = provider::names().collect();
+                    let text = format!(
+                        "there is no built-in provider {name:?}; there are: {}",
+                        known.join(", ")
+                    );
+                    return Err(NotFound(text).into());
+                }
+                let key = PublicKey::<Provider>::of_builtin(&name).to_string();
+                options.output.print(&NewKey {
+                    kind: KeyKind::Provider,
+                    public_key: key,
+                    seed: None,
+                    file: None,
+                })?;
             }
             Self::List { folder } => {
                 let files = match folder {

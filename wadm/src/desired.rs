@@ -2,12 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trellis_lattice::{ComponentId, Link, LinkKey, LinkName, config::Config, control::Labels};
+use trellis_lattice::{
+    ComponentId, Link, LinkKey, LinkName,
+    config::Config,
+    control::Labels,
+    secret::{self, SecretReference},
+};
 
 use crate::{
     manifest::{
         AutoscaleProperties, Component, ConfigProperty, LinkProperties, Manifest,
-        PlacementProperties, RolloutProperties, Spread, SpreadProperties, Trait, TraitProperties,
+        PlacementProperties, RolloutProperties, SecretProperty, Spread, SpreadProperties, Trait,
+        TraitProperties,
     },
     names,
 };
@@ -25,6 +31,7 @@ pub struct App {
     /// What it is made of, in the manifest's order.
     pub parts: Vec<Part>,
     /// The configurations that its parts use, by their names in the lattice; those without values are somebody else's.
+    /// References of secrets are among them.
     pub configs: BTreeMap<String, Option<Config>>,
 }
 
@@ -226,8 +233,13 @@ impl Builder<'_, '_> {
             true => PartKind::Daemon,
             false => PartKind::Spread,
         };
-        let configs = self.configs(&component.properties().config);
+        let mut configs = self.configs(&component.properties().config);
+        let secrets = self.secrets(&component.properties().secrets);
         let id = self.own_id(component);
+        let id = secrets.and_then(|names| {
+            configs.extend(names);
+            id
+        });
         let name = match &id {
             Ok(id) => id.to_string(),
             Err(_) => component.name.clone(),
@@ -280,12 +292,11 @@ impl Builder<'_, '_> {
     }
 
     fn link(&mut self, source: &Component, properties: &LinkProperties) {
-        let source_config = properties
-            .source
-            .as_ref()
-            .map(|source| self.configs(&source.config))
-            .unwrap_or_default();
-        let target_config = self.configs(&properties.target.config);
+        let source_config = match &properties.source {
+            Some(source) => self.side(&source.config, &source.secrets),
+            None => Ok(Vec::new()),
+        };
+        let target_config = self.side(&properties.target.config, &properties.target.secrets);
         let target = self
             .manifest
             .spec
@@ -326,8 +337,8 @@ impl Builder<'_, '_> {
                 wit_namespace: properties.namespace.clone(),
                 wit_package: properties.package.clone(),
                 interfaces: properties.interfaces.clone(),
-                source_config,
-                target_config,
+                source_config: source_config?,
+                target_config: target_config?,
             };
             link.check().map_err(|error| error.to_string())?;
             Ok(Want::Link(link))
@@ -353,6 +364,32 @@ impl Builder<'_, '_> {
                 name
             })
             .collect()
+    }
+
+    /// What one side of a link gets, by its names in the lattice: configurations, then secrets.
+    fn side(
+        &mut self,
+        configs: &[ConfigProperty],
+        secrets: &[SecretProperty],
+    ) -> Result<Vec<String>, String> {
+        let mut names = self.configs(configs);
+        names.extend(self.secrets(secrets)?);
+        Ok(names)
+    }
+
+    /// Notes references of secrets and gives their names in the lattice.
+    fn secrets(&mut self, secrets: &[SecretProperty]) -> Result<Vec<String>, String> {
+        let references = secrets.iter().map(|secret| {
+            let reference = reference(self.manifest, secret)?;
+            Ok((names::secret_name(self.manifest.name(), secret), reference))
+        });
+        let references: Vec<_> = references.collect::<Result<_, String>>()?;
+        let names = references.iter().map(|(name, _)| name.clone()).collect();
+        let configs = references
+            .into_iter()
+            .map(|(name, reference)| (name, Some(reference.to_config())));
+        self.app.configs.extend(configs);
+        Ok(names)
     }
 
     fn own_id(&self, component: &Component) -> Result<ComponentId, String> {
@@ -386,6 +423,37 @@ impl Builder<'_, '_> {
             .ok_or_else(|| format!("application {app} has no component {:?}", shared.component))?;
         names::component_id(app, &other.name, other.properties()).map_err(|error| error.to_string())
     }
+}
+
+/// Where a secret is kept, by the manifest's policies.
+fn reference(manifest: &Manifest, wanted: &SecretProperty) -> Result<SecretReference, String> {
+    let (name, source) = (&wanted.name, &wanted.properties);
+    let policy = manifest
+        .spec
+        .policies
+        .iter()
+        .find(|policy| policy.name == source.policy && policy.ty == secret::POLICY_TYPE)
+        .ok_or_else(|| {
+            format!(
+                "secret {name:?}: no policy of secrets is named {:?}",
+                source.policy
+            )
+        })?;
+    let mut properties = policy.properties.clone();
+    let backend = properties.remove("backend").ok_or_else(|| {
+        format!(
+            "secret {name:?}: policy {:?} names no backend",
+            source.policy
+        )
+    })?;
+    Ok(SecretReference {
+        name: name.clone(),
+        backend,
+        key: source.key.clone(),
+        field: source.field.clone(),
+        version: source.version.clone(),
+        policy: SecretReference::policy(&properties).map_err(|error| error.to_string())?,
+    })
 }
 
 /// A trait of ours, where the component has it.

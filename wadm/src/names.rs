@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
-use trellis_lattice::{ComponentId, IdError, control::Annotations};
+use trellis_lattice::{ComponentId, IdError, control::Annotations, secret};
 
-use crate::manifest::{ConfigProperty, Properties};
+use crate::manifest::{ConfigProperty, Properties, SecretProperty};
 
 /// Annotation: who manages it.
 pub const MANAGED_BY: &str = "wasmcloud.dev/managed-by";
@@ -44,6 +44,11 @@ pub fn config_name(app: &str, config: &ConfigProperty) -> String {
         Some(_) => joined(app, &config.name),
         None => config.name.clone(),
     }
+}
+
+/// The name in the lattice of a secret's reference. It is always the application's own.
+pub fn secret_name(app: &str, secret: &SecretProperty) -> String {
+    format!("{}{}", secret::PREFIX, joined(app, &secret.name))
 }
 
 fn joined(app: &str, name: &str) -> String {

@@ -13,6 +13,7 @@ mod process;
 mod progress;
 mod setup;
 mod sign;
+mod sim;
 mod test;
 mod up;
 
@@ -43,6 +44,8 @@ enum Command {
     Test(test::Test),
     /// Build and run the measurements
     Bench(bench::Bench),
+    /// Run the application manager's simulator: random faults, each run repeatable by its seed
+    Sim(sim::Sim),
 }
 
 fn main() -> ExitCode {
@@ -68,5 +71,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Test(test) => test.run(&layout),
         Command::Bench(bench) => bench.run(&layout),
+        Command::Sim(sim) => sim.run(&layout),
     }
 }

@@ -21,6 +21,10 @@ pub struct RedisConfig {
     /// `redis://[user[:password]@]host[:port][/database]`, `rediss://` for TLS. May be given as a secret.
     #[serde(alias = "URL")]
     url: Option<String>,
+    /// Who connects; goes before the URL's.
+    username: Option<String>,
+    /// With which password; goes before the URL's. Meant to be given as a secret.
+    password: Option<String>,
     /// How long connecting may take, in milliseconds.
     #[serde(alias = "BACKEND_CONNECTION_TIMEOUT_MS")]
     connection_timeout_ms: Option<u64>,
@@ -33,6 +37,8 @@ pub struct RedisConfig {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Settings {
     url: String,
+    username: Option<String>,
+    password: Option<String>,
     /// How long connecting may take.
     pub connection_timeout: Duration,
     /// How long Redis may take to answer.
@@ -60,6 +66,8 @@ impl RedisConfig {
                 .or(own.url.as_ref())
                 .map_or(DEFAULT_URL, |url| url)
                 .to_owned(),
+            username: self.username.clone().or_else(|| own.username.clone()),
+            password: self.password.clone().or_else(|| own.password.clone()),
             connection_timeout: timeout(
                 "connection_timeout_ms",
                 self.connection_timeout_ms.or(own.connection_timeout_ms),
@@ -89,14 +97,17 @@ impl Settings {
         let info = self.url.as_str().into_connection_info().map_err(|_| {
             wrong("not a Redis URL: write it like redis://127.0.0.1:6379 or rediss://user:password@host:6380/0")
         })?;
-        if self.url.contains("protocol=") {
-            return Ok(info);
+        let mut redis: RedisConnectionInfo = info.redis_settings().clone();
+        if let Some(username) = &self.username {
+            redis = redis.set_username(username);
         }
-        // With RESP3 the client sees at once that the server is gone, and not only by the next call's failure.
-        let redis: RedisConnectionInfo = info
-            .redis_settings()
-            .clone()
-            .set_protocol(ProtocolVersion::RESP3);
+        if let Some(password) = &self.password {
+            redis = redis.set_password(password);
+        }
+        if !self.url.contains("protocol=") {
+            // With RESP3 the client sees at once that the server is gone, and not only by the next call's failure.
+            redis = redis.set_protocol(ProtocolVersion::RESP3);
+        }
         Ok(info.set_redis_settings(redis))
     }
 
@@ -124,9 +135,22 @@ mod tests {
     fn config(url: Option<&str>, response_timeout_ms: Option<u64>) -> RedisConfig {
         RedisConfig {
             url: url.map(Into::into),
-            connection_timeout_ms: None,
             response_timeout_ms,
+            ..RedisConfig::default()
         }
+    }
+
+    #[test]
+    fn a_password_of_its_own_goes_before_the_url_s() {
+        let link = RedisConfig {
+            password: Some("new".into()),
+            ..config(Some("redis://me:old@h:7"), None)
+        };
+        let settings = link.settings(&config(None, None)).unwrap();
+        let info = settings.connection().unwrap();
+        assert_eq!(info.redis_settings().username(), Some("me"));
+        assert_eq!(info.redis_settings().password(), Some("new"));
+        assert!(!format!("{settings:?}").contains("new"));
     }
 
     #[test]

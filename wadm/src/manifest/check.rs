@@ -1,6 +1,7 @@
 //! What a manifest's types alone don't say: names that are unique, references that lead somewhere, values that can be.
 
 mod ours;
+mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +13,8 @@ use super::{
     problem::{Findings, Path},
     suggest::hint,
     types::{
-        Component, ConfigProperty, LinkProperties, Manifest, Properties, SecretProperty,
-        SpreadProperties, Trait, TraitProperties,
+        Component, ConfigProperty, LinkProperties, Manifest, Properties, SpreadProperties, Trait,
+        TraitProperties,
     },
 };
 use crate::names;
@@ -36,12 +37,7 @@ pub(super) fn manifest(manifest: &Manifest, findings: &mut Findings) {
     expect(&root.field("kind"), &manifest.kind, KIND, findings);
     metadata(manifest, &root.field("metadata"), findings);
     let spec = root.field("spec");
-    if !manifest.spec.policies.is_empty() {
-        findings.warn(
-            &spec.field("policies"),
-            "policies have no effect: secrets are not supported yet",
-        );
-    }
+    secrets::policies(&manifest.spec.policies, &spec.field("policies"), findings);
     let path = spec.field("components");
     let components = &manifest.spec.components;
     if components.is_empty() {
@@ -62,6 +58,7 @@ pub(super) fn manifest(manifest: &Manifest, findings: &mut Findings) {
         components,
         ids: BTreeMap::new(),
         configs: BTreeMap::new(),
+        secrets: secrets::Check::new(manifest.name(), &manifest.spec.policies),
     };
     let mut seen = BTreeSet::new();
     for (index, component) in components.iter().enumerate() {
@@ -136,6 +133,7 @@ struct Check<'a> {
     ids: BTreeMap<ComponentId, &'a str>,
     /// The application's own configurations, by their names in the lattice.
     configs: BTreeMap<String, &'a ConfigProperty>,
+    secrets: secrets::Check<'a>,
 }
 
 impl<'a> Check<'a> {
@@ -145,7 +143,14 @@ impl<'a> Check<'a> {
         self.source(component, &below, findings);
         self.id(component, &below, findings);
         self.config(&properties.config, &below.field("config"), findings);
-        secrets(&properties.secrets, &below.field("secrets"), findings);
+        self.secrets
+            .list(&properties.secrets, &below.field("secrets"), findings);
+        if !component.is_capability() && !properties.secrets.is_empty() {
+            findings.error(
+                &below.field("secrets"),
+                "components can't read secrets yet: give them to the provider that needs them, or to a link",
+            );
+        }
         let traits = path.field("traits");
         let mut scaler = None;
         let mut links = BTreeSet::new();
@@ -215,6 +220,19 @@ impl<'a> Check<'a> {
                 "is this application itself",
             ),
             (None, Some(_)) => {
+                // What it has here would change what it has there.
+                let properties = component.properties();
+                for (field, is_empty) in [
+                    ("config", properties.config.is_empty()),
+                    ("secrets", properties.secrets.is_empty()),
+                ] {
+                    if !is_empty {
+                        findings.error(
+                            &path.field(field),
+                            "belongs to another application, which configures it: remove it here",
+                        );
+                    }
+                }
                 if component
                     .traits()
                     .iter()
@@ -324,11 +342,13 @@ impl<'a> Check<'a> {
             findings.error(&path.field("name"), error.to_string());
         }
         self.config(&link.target.config, &target.field("config"), findings);
-        secrets(&link.target.secrets, &target.field("secrets"), findings);
+        self.secrets
+            .list(&link.target.secrets, &target.field("secrets"), findings);
         if let Some(definition) = &link.source {
             let path = path.field("source");
             self.config(&definition.config, &path.field("config"), findings);
-            secrets(&definition.secrets, &path.field("secrets"), findings);
+            self.secrets
+                .list(&definition.secrets, &path.field("secrets"), findings);
         }
         wit_names(link, path, findings);
     }
@@ -392,14 +412,5 @@ fn scale(
             .all(|spread| spread.weight == Some(0))
     {
         findings.error(&path, "all weights are 0: no instance could be placed");
-    }
-}
-
-fn secrets(secrets: &[SecretProperty], path: &Path, findings: &mut Findings) {
-    if !secrets.is_empty() {
-        findings.error(
-            path,
-            "secrets are not supported yet: an application with them would start without them",
-        );
     }
 }

@@ -47,7 +47,7 @@ pub struct Specification {
     /// Components and capabilities.
     #[schemars(length(min = 1, max = 500))]
     pub components: Vec<Component>,
-    /// Policies; 1.x uses them for secrets.
+    /// Policies: which backends keep secrets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Policy>,
 }
@@ -163,7 +163,7 @@ pub struct SecretSource {
     pub version: Option<String>,
 }
 
-/// A policy.
+/// A policy: of type `policy.secret.wasmcloud.dev/v1alpha1`, which backend keeps secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
     /// Its name.
@@ -171,7 +171,7 @@ pub struct Policy {
     /// Its type.
     #[serde(rename = "type")]
     pub ty: String,
-    /// Its properties.
+    /// Its properties: `backend`, and what else that backend wants to know.
     pub properties: BTreeMap<String, String>,
 }
 

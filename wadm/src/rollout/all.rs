@@ -230,10 +230,11 @@ impl Rollouts {
             }
             let mut view = View::new(name, app, wanted, plan, observed, attempts);
             view.wish = wish(name);
-            view.can_go_back = wanted
-                .from
-                .as_ref()
-                .is_some_and(|from| is_stored(name, from));
+            let before = match wanted.is_back() {
+                true => Some(&wanted.to),
+                false => wanted.from.as_ref(),
+            };
+            view.can_go_back = before.is_some_and(|before| is_stored(name, before));
             tracked.wakes = wanted.wakes(&view);
             if let Some(next) = wanted.step(&view, now) {
                 tracked.wakes = next.wakes(&view);

@@ -65,6 +65,13 @@ impl Rollout {
                     self.phase = Phase::Progressing { since: now };
                 }
             }
+            Phase::RollingBack {
+                why,
+                deployed: false,
+            } if view.version != self.to && !view.can_go_back => {
+                let why = why.clone();
+                self.stay(why);
+            }
             Phase::RollingBack { deployed, .. } => {
                 *deployed = *deployed || view.version == self.to;
                 if *deployed && self.pending(view).is_empty() {
@@ -162,13 +169,31 @@ impl Rollout {
 
     /// Goes back to the version before.
     fn turn(&mut self, from: String, why: String) {
-        self.from = Some(std::mem::replace(&mut self.to, from));
-        self.at = 0;
+        self.swap(from);
         self.paused = None;
         self.phase = Phase::RollingBack {
             why,
             deployed: false,
         };
+    }
+
+    /// Stays where it is after all: the version before was deleted before it was deployed again.
+    fn stay(&mut self, why: String) {
+        let gone = self.to.clone();
+        if let Some(failed) = self.from.take() {
+            self.swap(failed);
+        }
+        self.phase = Phase::Failed {
+            why: format!(
+                "{why} (it stays half-way: version {gone}, to go back to, was deleted; deploy another one)"
+            ),
+        };
+    }
+
+    /// Goes the other way, from its beginning.
+    fn swap(&mut self, to: String) {
+        self.from = Some(std::mem::replace(&mut self.to, to));
+        self.at = 0;
         for part in &mut self.parts {
             if let Some(before) = part.old.first_mut() {
                 std::mem::swap(before, &mut part.new);

@@ -18,6 +18,7 @@ mod rollout_live;
 mod rules;
 mod scheduler;
 mod schema;
+mod secrets;
 mod tell;
 
 mod hosts;

@@ -154,10 +154,6 @@ fn one_mistake_is_told_with_its_place_and_remedy() {
             "line 44, column 7: spec.components[1].trait: unknown field; did you mean \"traits\"?",
         ),
         (
-            with("        image: builtin:keyvalue-redis\n", "        image: builtin:keyvalue-redis\n        secrets: [{name: a, properties: {policy: p, key: k}}]\n"),
-            "line 44, column 9: spec.components[1].properties.secrets: secrets are not supported yet: an application with them would start without them",
-        ),
-        (
             with("                weight: 80\n", "                weight: 0\n").replace(
                 "                requirements:\n                  zone: west\n",
                 "                requirements:\n                  zone: west\n                weight: 0\n",

@@ -19,7 +19,7 @@ fn refusal(manifest: &Value) -> Option<String> {
 }
 
 #[track_caller]
-fn accepts(name: &str, manifest: &Value) {
+pub fn accepts(name: &str, manifest: &Value) {
     if let Some(why) = refusal(manifest) {
         panic!("{name}: {why}");
     }

@@ -55,6 +55,26 @@ fn a_bad_image_goes_back_and_reaches_one_host_only() {
 }
 
 #[test]
+fn where_the_version_before_was_deleted_it_stays_half_way_and_says_so() {
+    let mut world = World::new(3, 3, "{}");
+    world.bad.insert(image(2));
+    world.vanishes = true;
+    world.deployed = "v2".into();
+    let phase = world.end();
+    assert!(
+        matches!(&phase, Phase::Failed { why }
+            if why.contains("no such image") && why.contains("version v1, to go back to, was deleted")),
+        "{phase:?}"
+    );
+    world.run(600);
+    assert!(world.tries <= 2, "tried {} times", world.tries);
+    // Another one can be deployed.
+    world.deployed = "v3".into();
+    assert_eq!(world.end(), Phase::Done);
+    assert!(world.runs_everywhere(3));
+}
+
+#[test]
 fn a_bad_provider_goes_back_too() {
     let mut world = World::new(3, 3, "{}");
     world.bad.insert("file:///store-2".into());

@@ -41,6 +41,10 @@ pub(super) struct World {
     pub(super) delay: u32,
     /// Whether notes can't be written.
     pub(super) store_is_away: bool,
+    /// Whether the version before is deleted just before it is deployed again.
+    pub(super) vanishes: bool,
+    /// How often it was tried to deploy the version before again.
+    pub(super) tries: u32,
     on_the_way: Vec<(Duration, Command)>,
     /// Hosts that were ever told to run an image.
     pub(super) told: BTreeMap<String, BTreeSet<String>>,
@@ -112,6 +116,8 @@ impl World {
             calls: 0,
             delay: 1,
             store_is_away: false,
+            vanishes: false,
+            tries: 0,
             on_the_way: Vec::new(),
             told: BTreeMap::new(),
             most_in_update: 0,
@@ -222,7 +228,12 @@ impl World {
             self.rollouts.noted(&app, rollout);
         }
         while let Some(back) = self.rollouts.to_go_back(&desired, moment) {
-            if self.deployed == back.from {
+            self.tries += 1;
+            if self.vanishes {
+                self.versions.retain(|app| app.version != back.to);
+            }
+            let is_stored = self.versions.iter().any(|app| app.version == back.to);
+            if self.deployed == back.from && is_stored {
                 self.deployed = back.to;
             }
             self.rollouts.went_back(&back.app, moment);

@@ -96,7 +96,11 @@ async fn gather(entered: &Entered) -> Result<Bytes, CallError> {
 pub(super) fn refuse(entered: &Entered, error: &CallError) {
     tracing::debug!(kind = error.kind(), %error, "a call failed");
     let connection = &entered.connection;
-    let (frame, words) = failed(entered.id, error);
+    let (frame, words) = match error {
+        // That it found nobody for a call of its own does not mean that nobody took this one.
+        CallError::NoResponder { .. } => failed(entered.id, &CallError::Failed(error.to_string())),
+        _ => failed(entered.id, error),
+    };
     connection.outbox.send(&frame, &words, connection.pace());
 }
 

@@ -171,6 +171,26 @@ async fn a_call_that_may_have_begun_is_not_made_again() {
 }
 
 #[tokio::test]
+async fn a_callee_that_found_nobody_itself_has_begun() {
+    let host = Host::start(SocketOptions::default());
+    let callee = host.provider("callee").await;
+    let lonely = handler(|_| async move {
+        let target = "database".to_owned();
+        Err(CallError::NoResponder { target })
+    });
+    let _serving = callee.serve(&target(), lonely, ServeOptions::default());
+    let elsewhere = Arc::new(Answers::default());
+    let route = host.rpc.route(&target(), elsewhere.clone());
+    over_socket(&route).await;
+    let error = unary(&route, "x").await.unwrap_err();
+    assert!(
+        matches!(&error, CallError::Failed(why) if why.contains("database")),
+        "{error}"
+    );
+    assert_eq!(elsewhere.calls.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_peer_that_reads_nothing_holds_up_its_own_callers_only() {
     let host = Host::start(SocketOptions {
         max_queued_bytes: 1 << 20,

@@ -8,7 +8,6 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
-use serde::Serialize;
 use trellis_lattice::{ComponentId, HostId};
 use trellis_tests::{
     http::{Http, Load},
@@ -17,82 +16,50 @@ use trellis_tests::{
     wait::until,
 };
 
-use crate::report::Report;
+use crate::{
+    load,
+    reference::Reference,
+    requests::HYPER,
+    rounds::Plan,
+    row::{Group, Row, Target, Unit},
+};
 
 /// How many instances are kept alive.
 const INSTANCES: u32 = 5;
+/// What a deploy may take at most.
+const DEPLOY_MS: f64 = 300.0;
 
-/// One measurement.
-#[derive(Clone, Debug, Serialize)]
-struct Row {
-    what: &'static str,
-    trials: usize,
-    median_ms: Option<u64>,
-    worst_ms: Option<u64>,
-    requests: Option<usize>,
-    failed: Option<usize>,
-}
-
-impl Row {
-    fn times(what: &'static str, mut times: Vec<Duration>) -> Result<Self> {
-        times.sort();
-        let ms = |time: &Duration| u64::try_from(time.as_millis());
-        let worst = times.last().context("no trial")?;
-        Ok(Self {
-            what,
-            trials: times.len(),
-            median_ms: Some(ms(&times[times.len() / 2])?),
-            worst_ms: Some(ms(worst)?),
-            requests: None,
-            failed: None,
-        })
-    }
-
-    fn cells(&self) -> Vec<String> {
-        let cell = |number: Option<String>| number.unwrap_or_else(|| "–".into());
-        vec![
-            self.what.to_owned(),
-            self.trials.to_string(),
-            cell(self.median_ms.map(|ms| ms.to_string())),
-            cell(self.worst_ms.map(|ms| ms.to_string())),
-            cell(self.requests.map(|count| count.to_string())),
-            cell(self.failed.map(|count| count.to_string())),
-        ]
-    }
-}
-
-/// Measures all of it, each thing so many times.
+/// Measures all of it.
 ///
 /// # Errors
 /// A process does not start, or something does not become as declared.
-pub async fn measure(trials: usize) -> Result<Report> {
-    let rows = [
-        Row::times(
-            "host killed, to all instances running again",
-            losses(trials).await?,
-        )?,
-        Row::times(
+pub async fn measure(plan: &Plan) -> Result<Vec<Row>> {
+    let deploys = deploys(plan.trials).await?;
+    let starts = starts(plan.trials).await?;
+    Ok(vec![
+        Row::new(
+            Group::Convergence,
             "`app deploy` with cached artefacts, to the first answer",
-            deploys(trials).await?,
+            Unit::Millis,
+            &deploys,
+        )?
+        .beside(format!("{HYPER}, started as a process"), &deploys, &starts)?
+        .target(Target::Below(DEPLOY_MS)),
+        Row::new(
+            Group::Convergence,
+            "host killed, to all instances running again",
+            Unit::Millis,
+            &losses(plan.trials).await?,
         )?,
-        updates(trials).await?,
-    ];
-    Report::new(
-        "convergence",
-        vec![
-            "what",
-            "trials",
-            "median ms",
-            "worst ms",
-            "requests",
-            "failed",
-        ],
-        rows.iter().map(Row::cells).collect(),
-        &rows,
-    )
+        updates(plan.trials).await?,
+    ])
 }
 
-async fn losses(trials: usize) -> Result<Vec<Duration>> {
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+async fn losses(trials: usize) -> Result<Vec<f64>> {
     let mut lattice = Lattice::start().await?;
     lattice.add_host().await?;
     lattice.add_host().await?;
@@ -132,7 +99,7 @@ async fn losses(trials: usize) -> Result<Vec<Duration>> {
         })
         .await
         .with_context(|| lattice.logs())?;
-        times.push(begun.elapsed());
+        times.push(ms(begun.elapsed()));
         killed.process.ended().await?;
         let joined = lattice.add_host().await?;
         lattice
@@ -144,7 +111,7 @@ async fn losses(trials: usize) -> Result<Vec<Duration>> {
     Ok(times)
 }
 
-async fn deploys(trials: usize) -> Result<Vec<Duration>> {
+async fn deploys(trials: usize) -> Result<Vec<f64>> {
     let mut lattice = Lattice::start().await?;
     lattice.start_wadm().await?;
     let image = lattice.actor("http_hello")?;
@@ -152,19 +119,31 @@ async fn deploys(trials: usize) -> Result<Vec<Duration>> {
     // The first one fills the cache.
     for trial in 0..=trials {
         let at = SocketAddr::from(([127, 0, 0, 1], port::free()?));
-        let http = Http::new(at);
         let begun = Instant::now();
         lattice
             .begin_deploy(&manifest::hello(&image, &at.to_string()))
             .await?;
-        http.get_until_good("/")
+        load::first_answer(at, "/")
             .await
             .with_context(|| lattice.logs())?;
         if trial > 0 {
-            times.push(begun.elapsed());
+            times.push(ms(begun.elapsed()));
         }
         lattice.succeed(&["app", "delete", "hello"]).await?;
         lattice.empty_until(&[]).await?;
+    }
+    Ok(times)
+}
+
+/// What a server takes to start that nobody has to place, link or supervise.
+async fn starts(trials: usize) -> Result<Vec<f64>> {
+    let directory = tempfile::tempdir()?;
+    let mut times = Vec::new();
+    for _ in 0..trials {
+        let begun = Instant::now();
+        let started = Reference::start(directory.path(), None).await?;
+        times.push(ms(begun.elapsed()));
+        drop(started);
     }
     Ok(times)
 }
@@ -197,12 +176,15 @@ async fn updates(trials: usize) -> Result<Row> {
     }
     load.goes_on(100).await?;
     let seen = load.stop().await;
-    Ok(Row {
-        what: "another image on three hosts, under load from 4 connections",
-        trials,
-        median_ms: None,
-        worst_ms: None,
-        requests: Some(seen.total()),
-        failed: Some(seen.failed()),
-    })
+    let name = format!(
+        "{trials} updates to another image on three hosts, {} requests from 4 connections",
+        seen.total()
+    );
+    Row::new(
+        Group::Convergence,
+        name,
+        Unit::Failed,
+        &[seen.failed() as f64],
+    )
+    .map(|row| row.target(Target::AtMost(0.0)))
 }

@@ -4,24 +4,39 @@ use std::{fs, time::Instant};
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
-use serde::Serialize;
 use tempfile::TempDir;
-use trellis_tests::{actors, http::Http, port, up};
+use trellis_tests::{actors, port, up};
 
-use crate::report::Report;
+use crate::{
+    load,
+    rounds::Plan,
+    row::{Group, Row, Unit},
+};
 
-/// One start.
-#[derive(Clone, Debug, Serialize)]
-struct Row {
-    start: &'static str,
-    first_answer_ms: u128,
-}
-
-/// Starts twice in a new folder.
+/// Starts in new folders, twice in each.
 ///
 /// # Errors
 /// It does not start or answer.
-pub async fn measure() -> Result<Report> {
+pub async fn measure(plan: &Plan) -> Result<Vec<Row>> {
+    let (mut cold, mut warm) = (Vec::new(), Vec::new());
+    for _ in 0..plan.rounds {
+        let [first, second] = starts().await?;
+        cold.push(first);
+        warm.push(second);
+    }
+    Ok(vec![
+        Row::new(
+            Group::Startup,
+            "`trellis up` of the counter to its first answer, cold",
+            Unit::Millis,
+            &cold,
+        )?,
+        Row::new(Group::Startup, "the same, warm", Unit::Millis, &warm)?,
+    ])
+}
+
+/// The first start and the second, in milliseconds.
+async fn starts() -> Result<[f64; 2]> {
     let directory = TempDir::new()?;
     let at = port::free()?;
     let example = fs::read_to_string(actors::project().join("examples/http-counter/app.yaml"))?;
@@ -33,31 +48,18 @@ pub async fn measure() -> Result<Report> {
     let manifest = replace_line(&manifest, "address: ", &format!("127.0.0.1:{at}"));
     fs::write(directory.path().join("app.yaml"), manifest)?;
 
-    let http = Http::new(([127, 0, 0, 1], at).into());
-    let mut rows = Vec::new();
-    for start in ["cold", "warm"] {
+    let mut times = [0.0; 2];
+    for (start, time) in ["cold", "warm"].into_iter().zip(&mut times) {
         let begun = Instant::now();
         let mut up = up::start(start, directory.path())?;
-        http.get_until_good("/")
+        load::first_answer(([127, 0, 0, 1], at).into(), "/")
             .await
             .with_context(|| up.output())?;
-        rows.push(Row {
-            start,
-            first_answer_ms: begun.elapsed().as_millis(),
-        });
+        *time = begun.elapsed().as_secs_f64() * 1000.0;
         up.signal(Signal::SIGINT)?;
         up.ended().await?;
     }
-    let lines = rows
-        .iter()
-        .map(|row| vec![row.start.to_owned(), row.first_answer_ms.to_string()])
-        .collect();
-    Report::new(
-        "startup",
-        vec!["`trellis up` of the counter", "first answer after, ms"],
-        lines,
-        &rows,
-    )
+    Ok(times)
 }
 
 /// The text with whatever follows `key` on its line replaced.

@@ -431,10 +431,24 @@ impl Lattice {
     /// # Errors
     /// Something is refused.
     pub async fn serve_http(&self, provider: &str, actor: &str) -> Result<SocketAddr> {
+        self.serve_http_with(provider, actor, &[]).await
+    }
+
+    /// As [`Lattice::serve_http`], with further settings of the link.
+    ///
+    /// # Errors
+    /// Something is refused.
+    pub async fn serve_http_with(
+        &self,
+        provider: &str,
+        actor: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<SocketAddr> {
         let at = SocketAddr::from(([127, 0, 0, 1], port::free()?));
         let config = format!("{provider}-address");
-        self.config(&config, &[("address", &at.to_string())])
-            .await?;
+        let address = at.to_string();
+        let settings = [&[("address", address.as_str())], settings].concat();
+        self.config(&config, &settings).await?;
         self.run_provider(provider, "builtin:http-server", &[])
             .await?;
         let link = Self::link(provider, actor, "wasi:http", &["incoming-handler"])?;

@@ -7,39 +7,60 @@ use crate::layout::Layout;
 use crate::process::{clean, run, with_programs};
 use crate::{build, guests, setup};
 
+/// The measuring program.
+const BENCH: &str = "trellis-bench";
+/// The one for wadm's scheduler, which needs no host built.
+const SCHEDULER: &str = "trellis-bench-scheduler";
+
 #[derive(Args)]
-#[command(
-    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench -- --help\n  cargo xtask bench scheduler -- --output json"
-)]
+#[command(after_help = "Examples:\n  \
+        cargo xtask bench                          all of it, as a table and in target/bench.json\n  \
+        cargo xtask bench -- --keep                also into benches/results.json and the README\n  \
+        cargo xtask bench -- requests --quick      a part of it, roughly\n  \
+        cargo xtask bench scheduler -- --output json")]
 pub struct Bench {
-    /// Something that needs no actors and no servers; without it all else is measured
+    /// Something that needs no actors and no servers; without it all is measured
     what: Option<Alone>,
     /// Arguments for the measuring program
     #[arg(last = true)]
     args: Vec<String>,
 }
 
-/// What is measured alone.
+/// What is done alone.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Alone {
-    /// Plans for a lattice of 1,000 hosts
+    /// Only plans for a lattice of 1,000 hosts, with all that can be set
     Scheduler,
+    /// Nothing is measured: the README's figures are written from benches/results.json
+    Readme,
 }
 
 impl Bench {
     pub fn run(self, layout: &Layout) -> Result<()> {
-        if let Some(Alone::Scheduler) = self.what {
-            build::binary(layout, "trellis-bench-scheduler")?;
-            return run(clean(layout.binary("trellis-bench-scheduler")).args(&self.args));
+        match self.what {
+            Some(Alone::Scheduler) => {
+                build::binary(layout, SCHEDULER)?;
+                return run(clean(layout.binary(SCHEDULER)).args(&self.args));
+            }
+            Some(Alone::Readme) => {
+                build::binary(layout, BENCH)?;
+                return run(clean(layout.binary(BENCH)).arg("readme"));
+            }
+            None => {}
         }
         let nats_server = setup::nats_server(layout)?;
         setup::redis_server()?;
         let toolchain = setup::guest_toolchain(layout)?;
         guests::build(layout, &toolchain)?;
         build::trellis(layout)?;
-        build::binary(layout, "trellis-bench")?;
-        let mut bench = clean(layout.binary("trellis-bench"));
-        bench.current_dir(layout.root()).args(&self.args);
+        build::binary(layout, BENCH)?;
+        build::binary(layout, SCHEDULER)?;
+        let mut bench = clean(layout.binary(BENCH));
+        bench
+            .current_dir(layout.root())
+            .arg("--json")
+            .arg(layout.measured())
+            .args(&self.args);
         with_programs(&mut bench, layout, &nats_server)?;
         run(&mut bench)
     }

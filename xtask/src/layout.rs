@@ -48,6 +48,11 @@ impl Layout {
         self.target.join("release").join(name)
     }
 
+    /// What `cargo xtask bench` measured last.
+    pub fn measured(&self) -> PathBuf {
+        self.target.join("bench.json")
+    }
+
     /// The actors' workspace.
     pub fn actors_workspace(&self) -> PathBuf {
         self.root.join("actors").join("Cargo.toml")

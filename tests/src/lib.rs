@@ -2,10 +2,11 @@
 //! on its own free port, each ended with the value that stands for it.
 //!
 //! - [`process`]: a child process that never outlives its test.
-//! - [`nats`], [`redis`]: the servers.
+//! - [`nats`], [`redis`], [`secrets`]: the servers.
 //! - [`lattice`]: a NATS server, hosts, and what is asked of them.
 //! - [`actors`], [`counter`]: what runs in it.
 //! - [`up`], [`manifest`]: a whole lattice from one command, and applications for it.
+//! - [`rollout`]: one version after another.
 //! - [`http`]: requests, and a steady load that counts what failed.
 //! - [`wait`]: waiting for a condition, with a deadline.
 
@@ -18,5 +19,7 @@ pub mod nats;
 pub mod port;
 pub mod process;
 pub mod redis;
+pub mod rollout;
+pub mod secrets;
 pub mod up;
 pub mod wait;

@@ -16,6 +16,7 @@ use crate::{port, process::Process, wait::until};
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
+    password: Option<String>,
     directory: TempDir,
     process: Option<Process>,
 }
@@ -26,8 +27,21 @@ impl RedisServer {
     /// # Errors
     /// There is no `redis-server` (`cargo xtask test` gets one), or it does not answer.
     pub async fn start() -> Result<Self> {
+        Self::start_with(None).await
+    }
+
+    /// Starts one that wants a password.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub async fn with_password(password: &str) -> Result<Self> {
+        Self::start_with(Some(password.to_owned())).await
+    }
+
+    async fn start_with(password: Option<String>) -> Result<Self> {
         let mut server = Self {
             port: port::free()?,
+            password,
             directory: TempDir::new()?,
             process: None,
         };
@@ -55,7 +69,12 @@ impl RedisServer {
         command
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--save", "", "--appendonly", "no", "--dir"])
-            .arg(self.directory.path());
+            .arg(self.directory.path())
+            .args(
+                self.password
+                    .iter()
+                    .flat_map(|word| ["--requirepass", word]),
+            );
         let process = Process::start("redis-server", self.directory.path(), command)?;
         self.process = Some(process);
         let answer = until("redis-server answers", || self.command("PING")).await;
@@ -65,6 +84,20 @@ impl RedisServer {
                 .map(Process::output)
                 .unwrap_or_default()
         })?;
+        Ok(())
+    }
+
+    /// Wants another password from now on, also of those that are connected.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn change_password(&mut self, password: &str) -> Result<()> {
+        let answer = self
+            .command(&format!("CONFIG SET requirepass {password}"))
+            .await?;
+        anyhow::ensure!(answer == "+OK", "{answer}");
+        self.password = Some(password.to_owned());
+        self.command("CLIENT KILL TYPE normal SKIPME yes").await?;
         Ok(())
     }
 
@@ -79,6 +112,14 @@ impl RedisServer {
     /// It does not answer.
     pub async fn command(&self, command: &str) -> Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        if let Some(password) = &self.password {
+            stream
+                .write_all(format!("AUTH {password}\r\n").as_bytes())
+                .await?;
+            let mut ok = [0; 5];
+            stream.read_exact(&mut ok).await?;
+            anyhow::ensure!(&ok == b"+OK\r\n", "{ok:?}");
+        }
         stream
             .write_all(format!("{command}\r\n").as_bytes())
             .await?;

@@ -63,6 +63,8 @@ enum Ended {
 pub(super) async fn supervise(host: &Arc<Host>, provider: &Provider, stop: CancellationToken) {
     let id = &provider.description.id;
     let mut wait = RESTART.0;
+    // Longer than a run: one that ended by itself comes back also while a secrets backend is away.
+    let mut vault = Vault::new(host.clone(), provider.entity.clone());
     let mut first = true;
     let mut ended = None;
     loop {
@@ -72,7 +74,7 @@ pub(super) async fn supervise(host: &Arc<Host>, provider: &Provider, stop: Cance
             provider,
             ended,
             started: false,
-            vault: Vault::new(host.clone(), provider.entity.clone()),
+            vault: &mut vault,
             waits_for: None,
             unwell: None,
         };
@@ -174,7 +176,7 @@ struct Run<'a> {
     /// When the run before it ended that had started.
     ended: Option<Instant>,
     started: bool,
-    vault: Vault,
+    vault: &'a mut Vault,
     /// Links that wait for their secrets, and why; for people.
     waits_for: Option<String>,
     /// Why it is unhealthy by its own account.

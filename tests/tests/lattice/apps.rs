@@ -1,7 +1,11 @@
 //! Applications stay as declared, through change and failure.
 
+mod autoscale;
+mod canary;
 mod manager;
 mod placement;
+mod secrets;
+mod surge;
 mod update;
 
 /// The hello actor alone, with a scaler and what else its traits are.

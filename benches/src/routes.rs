@@ -57,22 +57,20 @@ fn rows(
     reference: &str,
     [one, raw_one]: [&[Measured]; 2],
     [many, raw_many]: [&[Measured]; 2],
-    target: Option<Target>,
+    target: Target,
 ) -> Result<Vec<Row>> {
     let medians = |rounds: &[Measured]| -> Vec<f64> { rounds.iter().map(|of| of.p50_us).collect() };
     let rates =
         |rounds: &[Measured]| -> Vec<f64> { rounds.iter().map(|of| of.per_second).collect() };
     let (ours, theirs) = (medians(one), medians(raw_one));
-    let mut single = Row::new(
+    let single = Row::new(
         Group::Routes,
         format!("{name}, median, one at a time"),
         Unit::Micros,
         &ours,
     )?
-    .beside(reference, &ours, &theirs)?;
-    if let Some(target) = target {
-        single = single.target(target);
-    }
+    .beside(reference, &ours, &theirs)?
+    .target(target);
     let (ours, theirs) = (rates(many), rates(raw_many));
     let parallel = Row::new(
         Group::Routes,

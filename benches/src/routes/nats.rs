@@ -58,7 +58,7 @@ pub(super) async fn measure(plan: &Plan) -> Result<Vec<Row>> {
         "a raw NATS request",
         [&one[0], &one[1]],
         [&many[0], &many[1]],
-        Some(Target::RatioAtMost(1.5)),
+        Target::RatioAtMost(1.5),
     )
 }
 

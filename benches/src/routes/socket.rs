@@ -78,14 +78,14 @@ pub(super) async fn measure(plan: &Plan) -> Result<Vec<Row>> {
         "the same bytes by hand, on threads",
         [&one[0], &one[1]],
         [&many[0], &many[1]],
-        Some(Target::RatioAtMost(2.0)),
+        Target::RatioAtMost(2.0),
     )?;
     all.extend(rows(
         name,
         "the same bytes by hand, in tasks",
         [&one[0], &one[2]],
         [&many[0], &many[2]],
-        None,
+        Target::RatioAtMost(2.0),
     )?);
     Ok(all)
 }

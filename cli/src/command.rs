@@ -129,10 +129,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         _ => log::to_stderr("error"),
     }
     match cli.command {
-        Command::Up(up) => role(up.run(&options)),
-        Command::Host(host) => role(host.run(&options)),
-        Command::Wadm(wadm) => role(wadm.run(&options)),
-        Command::Provider(provider) => role(provider.run()),
+        Command::Up(up) => role(Share::All, up.run(&options)),
+        Command::Host(host) => role(Share::All, host.run(&options)),
+        Command::Wadm(wadm) => role(Share::All, wadm.run(&options)),
+        Command::Provider(provider) => role(Share::Half, provider.run()),
         Command::Get { what } => tool(what.run(&options)),
         Command::App { what } => tool(what.run(&options)),
         Command::Call(call) => tool(call.run(&options)),
@@ -149,9 +149,25 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Runs what serves: on every processor.
-fn role(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+/// On how many processors a role runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    /// Every one.
+    All,
+    /// Half of them: a provider waits more than it computes, beside a host and others that compute, and with fewer
+    /// threads fewer are woken for nothing.
+    Half,
+}
+
+/// Runs what serves.
+fn role(share: Share, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = match share {
+        Share::All => processors,
+        Share::Half => processors.div_ceil(2),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(command);

@@ -35,6 +35,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// A call makes and drops many small things, often on different threads: that is what this one is good at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match command::Cli::try_parse() {
         Ok(cli) => cli,

@@ -58,23 +58,23 @@ pub(crate) struct Entity {
 pub(crate) enum SecretError {
     #[error("{secret}: no answer from the backend at {subject}: {why}")]
     Away {
-        secret: SecretReference,
+        secret: Box<SecretReference>,
         subject: String,
         why: String,
     },
     #[error("{secret}: the backend's answer can't be used: {why}")]
     Answer {
-        secret: SecretReference,
+        secret: Box<SecretReference>,
         why: String,
     },
     #[error("{secret}: refused by the backend: {refusal}")]
     Refused {
-        secret: SecretReference,
+        secret: Box<SecretReference>,
         refusal: Refusal,
     },
     #[error("{secret}: nobody to ask for it: {why}")]
     NoClaims {
-        secret: SecretReference,
+        secret: Box<SecretReference>,
         why: String,
     },
 }
@@ -127,7 +127,7 @@ impl Secrets {
         entity: &Entity,
     ) -> Result<SecretValue, SecretError> {
         let jwt = entity.jwt.as_ref().map_err(|why| SecretError::NoClaims {
-            secret: secret.clone(),
+            secret: Box::new(secret.clone()),
             why: why.clone(),
         })?;
         let request = secret.request(jwt, &self.host_jwt, entity.app.as_deref());
@@ -220,7 +220,7 @@ impl Secrets {
     ) -> Result<Message, SecretError> {
         let answer = self.client.send_request(subject.clone(), request).await;
         let answer = answer.map_err(|error| SecretError::Away {
-            secret: secret.clone(),
+            secret: Box::new(secret.clone()),
             subject,
             why: match error.kind() {
                 RequestErrorKind::NoResponders => "nobody listens there".to_owned(),
@@ -278,14 +278,14 @@ fn value(secret: &SecretReference, response: SecretResponse) -> Result<SecretVal
 
 fn unusable(secret: &SecretReference, why: impl Into<String>) -> SecretError {
     SecretError::Answer {
-        secret: secret.clone(),
+        secret: Box::new(secret.clone()),
         why: why.into(),
     }
 }
 
 fn refused(secret: &SecretReference, refusal: Refusal) -> SecretError {
     SecretError::Refused {
-        secret: secret.clone(),
+        secret: Box::new(secret.clone()),
         refusal,
     }
 }

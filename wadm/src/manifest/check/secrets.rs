@@ -94,8 +94,8 @@ impl<'a> Check<'a> {
                 );
             }
             self.policy(secret, &below.field("policy"), findings);
-            let same_name = |other: &&SecretProperty| other.name == secret.name;
-            if secrets.iter().take(index).any(|other| same_name(&other)) {
+            let mut before = secrets.iter().take(index);
+            if before.any(|other| other.name == secret.name) {
                 let text = format!("another secret is named {:?} already", secret.name);
                 findings.error(&path.field("name"), text);
             }

@@ -301,7 +301,7 @@ impl Actor {
         let _waiting = Waiting(&runtime.waiting);
         if waiting >= runtime.config().queue {
             return Err(CallError::Overloaded(format!(
-                "this host runs {} calls, and {waiting} wait: raise its --max-calls",
+                "this host runs {} calls, and {waiting} wait: raise its max_calls (`trellis host --max-calls`)",
                 runtime.calls()
             )));
         }
@@ -309,7 +309,7 @@ impl Actor {
         match tokio::time::timeout(POOL_WAIT, places.clone().acquire_owned()).await {
             Ok(Ok(pooled)) => Ok(pooled),
             _ => Err(CallError::Overloaded(format!(
-                "this host runs {} calls already: raise its --max-calls",
+                "this host runs {} calls already: raise its max_calls (`trellis host --max-calls`)",
                 runtime.calls()
             ))),
         }

@@ -368,8 +368,6 @@ impl<F: Future> Future for Shared<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// A call that computes for that many slices.
@@ -379,46 +377,6 @@ mod tests {
             slice.stop();
             tokio::task::yield_now().await;
         }
-    }
-
-    fn order(calls: &[(char, u32, usize)]) -> String {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let fair = Fair::new(Clock::default());
-            let log = Arc::new(Mutex::new(String::new()));
-            let mut tasks = tokio::task::JoinSet::new();
-            for &(actor, slices, count) in calls {
-                let share = Arc::<Share>::default();
-                for _ in 0..count {
-                    let slice = Arc::<Slice>::default();
-                    let log = log.clone();
-                    let call = compute(slice.clone(), slices, move || {
-                        log.lock().unwrap().push(actor);
-                    });
-                    tasks.spawn(fair.share(&share, slice, call));
-                }
-            }
-            tokio::time::timeout(Duration::from_secs(20), tasks.join_all())
-                .await
-                .unwrap();
-            let state = fair.state();
-            assert_eq!((state.running, state.waiting.len()), (0, 0));
-            log.lock().unwrap().clone()
-        })
-    }
-
-    #[test]
-    fn actors_take_turns_however_many_calls_each_has() {
-        let order = order(&[('a', 4, 8), ('b', 4, 1)]);
-        assert_eq!(order.len(), 36);
-        // Once b has to wait for its turn, it is every second one until b is done.
-        let end = order.rfind('b').unwrap();
-        let begin = order.find('b').unwrap();
-        let between = order[begin..end].matches('a').count();
-        assert!(between <= 5, "{order}");
     }
 
     #[test]

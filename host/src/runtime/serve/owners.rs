@@ -46,6 +46,7 @@ pub(in crate::runtime) async fn handle(
         }
     };
     let token = claim.token();
+    let slice = scope.slice.clone();
     let living = match claim.living() {
         Some(living) => {
             living.store.data_mut().scope = scope;
@@ -69,7 +70,8 @@ pub(in crate::runtime) async fn handle(
             return Err(error);
         }
     };
-    match invoke(&mut living.store, &living.instance, export, &params).await {
+    let work = invoke(&mut living.store, &living.instance, export, &params);
+    match actor.in_turn(slice, work).await {
         Ok(root) => {
             keep(actor, claim);
             Ok(Outgoing::unary(root))

@@ -149,6 +149,8 @@ impl Vault {
                 let why = error.to_string();
                 let is_news = known.why.as_ref() != Some(&why);
                 if is_news {
+                    // Another trouble is another wait: a backend that is back must not be left alone for long.
+                    known.attempts = 0;
                     tracing::warn!(%error, kept = known.value.is_some(), "a secret can't be had");
                 }
                 let first = match error.is_passing() {

@@ -368,7 +368,13 @@ fn memory(pid: u32) -> Result<(u64, u64)> {
     let mut code = 0;
     for line in maps.lines() {
         let words: Vec<_> = line.split_whitespace().collect();
-        if let [range, rights, _, _, "0"] = words[..]
+        let made = match words[..] {
+            [range, rights, _, _, "0"] => Some((range, rights)),
+            // Mapped from the cache of compiled components.
+            [range, rights, _, _, _, path, ..] if path.contains("/cache/") => Some((range, rights)),
+            _ => None,
+        };
+        if let Some((range, rights)) = made
             && rights.contains('x')
         {
             let (from, to) = range.split_once('-').context("no range")?;

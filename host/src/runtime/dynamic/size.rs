@@ -61,7 +61,7 @@ fn encoded(ty: &Ty, value: &Val) -> usize {
         (_, Val::S64(number)) => signed(*number),
         (_, Val::Float32(_)) => 4,
         (_, Val::Float64(_)) => 8,
-        (_, Val::Char(letter)) => unsigned(u32::from(*letter).into()),
+        (_, Val::Char(letter)) => letter.len_utf8(),
         (_, Val::String(text)) => length(text.len()) + text.len(),
         (Ty::List(element), Val::List(values)) => {
             let elements = match **element {

@@ -18,7 +18,10 @@ impl Handler for Flaky {
         let says = black_box(SAYS);
         // A number that this program cannot foresee is all that is wanted of the hash.
         let chance = RandomState::new().build_hasher().finish() % 100;
-        let failing = says.split(' ').nth(3).and_then(|digits| digits.parse().ok());
+        let failing = says
+            .split(' ')
+            .nth(3)
+            .and_then(|digits| digits.parse().ok());
         assert!(chance >= failing.unwrap_or(100), "{says}, and this is one");
         Response::text(200, format!("{says}\n"))
     }

@@ -335,7 +335,11 @@ impl Running {
                 nearby.drain().await;
             }
         };
-        let drained = futures::future::join(self.serving.drain(), nearby);
+        // First the lattice: whoever is told that it is gone here must not find the way back over NATS.
+        let drained = async {
+            self.serving.leave().await;
+            futures::future::join(self.serving.drain(), nearby).await;
+        };
         if tokio::time::timeout(grace, drained).await.is_err() {
             let in_flight = actor.as_ref().map(|actor| actor.in_flight());
             tracing::warn!(component = %self.wanted.id, in_flight, "calls were cut off: they took too long");

@@ -44,11 +44,16 @@ impl Test {
             steps.step("clippy", || clippy(layout))?;
         }
         steps.step("build", || build::trellis(layout))?;
-        steps.step("build tests", || tests(layout, &nats_server, &["--no-run"]))?;
-        steps.step("tests", || match &self.filter {
-            Some(filter) => tests(layout, &nats_server, &[filter]),
-            // Every failure of a run counts, not only the first one's.
-            None => tests(layout, &nats_server, &["--no-fail-fast"]),
+        let tests = |args: &[&str]| tests(layout, &nats_server, args);
+        steps.step("build tests", || {
+            tests(&[&PROGRAMS[..], &["--no-run"]].concat())
+        })?;
+        let filter: Vec<&str> = self.filter.iter().map(String::as_str).collect();
+        // Every failure of a run counts, not only the first one's.
+        let all = [&["--no-fail-fast"], &filter[..]].concat();
+        steps.step("tests", || tests(&[&PROGRAMS[..], &all].concat()))?;
+        steps.step("documentation's examples", || {
+            tests(&[&["--doc"], &all[..]].concat())
         })?;
         steps.end();
         if let Some(Advisories::OutOfReach) = advisories {
@@ -113,7 +118,11 @@ fn clippy(layout: &Layout) -> Result<()> {
         .args(fatal))
 }
 
-/// Unit tests, end-to-end tests and the examples in the documentation.
+/// What has tests in it. The programs in `examples/` have none: that they compile is clippy's business, and to link them
+/// would cost minutes.
+const PROGRAMS: [&str; 3] = ["--lib", "--bins", "--tests"];
+
+/// Runs the workspace's tests, those that are asked for.
 fn tests(layout: &Layout, nats_server: &Path, args: &[&str]) -> Result<()> {
     let mut command = cargo(layout);
     with_programs(&mut command, layout, nats_server)?;

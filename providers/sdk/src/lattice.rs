@@ -161,6 +161,8 @@ pub(crate) struct Serving {
 impl Serving {
     /// Takes no more calls and lets those that run finish.
     pub(crate) async fn drain(self) {
+        // First the lattice: who is told that it is gone here must not find the way back over NATS.
+        self.anywhere.leave().await;
         let nearby = async {
             if let Some(nearby) = self.nearby {
                 nearby.drain().await;

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_nats::{Message, Subject, Subscriber};
@@ -22,16 +22,38 @@ use crate::{
 /// More operations than a target has are named by mistake or malice; they are not remembered.
 const MAX_OPERATIONS: usize = 1024;
 
+/// How many more calls a server that leaves still takes. The client forgets a subscription before the NATS server has
+/// heard of it, and what comes between is lost without a word; one that ends by itself, after a number of messages that
+/// both count, loses none. More than can be on their way at any moment.
+const LAST_CALLS: u64 = 128;
+/// After so long without a call, none is likely to come in the moment between.
+const QUIET: Duration = Duration::from_millis(25);
+/// When calls come too slowly to be that many, and too fast to be quiet.
+const LONGEST_LEAVE: Duration = Duration::from_secs(1);
+
 /// A target being served. Dropping it ends the serving and the calls that run.
 #[derive(Debug)]
 pub struct Serving {
     drain: CancellationToken,
+    gone: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
 
 impl Serving {
-    /// Takes no more calls, lets those that run finish, and ends. Calls of a queue group's other members are theirs from
-    /// the first moment on. Bound it with a timeout: a call may stream for as long as it likes.
+    /// Takes a few last calls and then no more; those that run go on. Over within two seconds, even when NATS is away.
+    pub async fn leave(&self) {
+        self.drain.cancel();
+        let patience = LONGEST_LEAVE * 2;
+        if tokio::time::timeout(patience, self.gone.cancelled())
+            .await
+            .is_err()
+        {
+            tracing::debug!("NATS has not taken back a subscription in {patience:?}");
+        }
+    }
+
+    /// Takes a few last calls, lets those that run finish, and ends. Bound it with a timeout: a call may stream for as
+    /// long as it likes.
     pub async fn drain(self) {
         self.drain.cancel();
         if let Err(error) = self.task.await
@@ -68,6 +90,7 @@ pub(super) async fn serve(
         .map_err(failed)?;
     connection.confirm().await?;
     let drain = CancellationToken::new();
+    let gone = CancellationToken::new();
     let server = Server {
         connection,
         target: target.clone(),
@@ -76,10 +99,12 @@ pub(super) async fn serve(
         operations: HashMap::new(),
         running: Running::default(),
         tasks: JoinSet::new(),
+        received: 0,
     };
-    let task = tokio::spawn(server.run(calls, cancels, drain.clone()));
+    let task = tokio::spawn(server.run(calls, cancels, drain.clone(), gone.clone()));
     Ok(Serving {
         drain,
+        gone,
         task: AbortOnDropHandle::new(task),
     })
 }
@@ -93,6 +118,17 @@ struct Server {
     operations: HashMap<String, Operation>,
     running: Running,
     tasks: JoinSet<()>,
+    /// How many messages the subscription brought.
+    received: u64,
+}
+
+/// A server on its leave.
+#[derive(Clone, Copy, Debug)]
+struct Leaving {
+    /// When it has been quiet for long enough.
+    quiet: Instant,
+    /// When it ends in any case.
+    latest: Instant,
 }
 
 impl Server {
@@ -101,26 +137,47 @@ impl Server {
         mut calls: Subscriber,
         mut cancels: Subscriber,
         drain: CancellationToken,
+        gone: CancellationToken,
     ) {
         let mut draining = false;
+        let mut leaving = None;
         let mut open = true;
         while open || !self.tasks.is_empty() {
+            if !open {
+                gone.cancel();
+            }
             tokio::select! {
                 // A cancel comes after its call: calls that are there are taken first.
                 biased;
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => report(ended),
                 () = drain.cancelled(), if !draining => {
                     draining = true;
-                    // What is on its way to us still arrives; then the subscription ends.
+                    let last = self.received + LAST_CALLS;
+                    open &= calls.unsubscribe_after(last).await.is_ok();
+                    let now = Instant::now();
+                    leaving = Some(Leaving { quiet: now + QUIET, latest: now + LONGEST_LEAVE });
+                }
+                () = left(leaving), if leaving.is_some() => {
+                    leaving = None;
                     open &= calls.drain().await.is_ok();
                 }
                 call = calls.next(), if open => match call {
-                    Some(call) => self.accept(call).await,
-                    None => open = false,
+                    Some(call) => {
+                        self.received += 1;
+                        if let Some(leaving) = &mut leaving {
+                            leaving.quiet = Instant::now() + QUIET;
+                        }
+                        self.accept(call).await;
+                    }
+                    None => {
+                        open = false;
+                        leaving = None;
+                    }
                 },
                 Some(cancel) = cancels.next() => self.running.cancel(&cancel.payload),
             }
         }
+        gone.cancel();
     }
 
     async fn accept(&mut self, message: Message) {
@@ -173,6 +230,13 @@ impl Server {
             self.operations.insert(suffix.to_owned(), operation.clone());
         }
         Some(operation)
+    }
+}
+
+/// Waits until who leaves may go.
+async fn left(leaving: Option<Leaving>) {
+    if let Some(Leaving { quiet, latest }) = leaving {
+        tokio::time::sleep_until(quiet.min(latest).into()).await;
     }
 }
 

@@ -85,7 +85,8 @@ async fn from_zero_at_the_first_call_up_under_load_and_back() -> Result<()> {
     .await
     .map_err(|error| error.context(lattice.logs()))?;
 
-    // One call, then many at once, each time from sleep: all of them are answered.
+    // One call, then many at once, each time from sleep: all of them are answered. How long it stays awake is wadm's: a
+    // command to sleep may have been on its way already.
     for calls in [1, 8, 1] {
         asleep(&lattice).await?;
         let answers = join_all((0..calls).map(|_| http.get("/ok"))).await;
@@ -93,7 +94,6 @@ async fn from_zero_at_the_first_call_up_under_load_and_back() -> Result<()> {
             let answer = answer?;
             assert_eq!(answer.status, 200, "{answer:?}\n{}", lattice.logs());
         }
-        assert!(awake(&lattice).await? > 0, "it was called and is awake");
     }
 
     // Ten calls at once want fifteen instances, thirty of them more than there may be.

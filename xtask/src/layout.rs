@@ -84,6 +84,11 @@ impl Layout {
         self.target.join("venv")
     }
 
+    /// The Docker engine that is started where none answers: its data, its socket and its log.
+    pub fn docker(&self) -> PathBuf {
+        self.target.join("docker")
+    }
+
     /// Tools that were compiled from crates.io.
     pub fn tools(&self) -> PathBuf {
         self.target.join("tools")

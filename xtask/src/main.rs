@@ -7,6 +7,7 @@ use clap::Parser;
 
 mod bench;
 mod build;
+mod compose;
 mod guests;
 mod layout;
 mod process;

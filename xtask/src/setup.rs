@@ -10,11 +10,13 @@ use crate::layout::Layout;
 
 mod debian;
 mod deny;
+mod docker;
 mod guest;
 mod nats;
 mod python;
 mod redis;
 
+pub use docker::Docker;
 pub use guest::Toolchain as GuestToolchain;
 
 /// Installs what is missing and starts nothing.
@@ -50,6 +52,11 @@ pub fn guest_toolchain(layout: &Layout) -> Result<GuestToolchain> {
 /// A redis-server that runs on this machine.
 pub fn redis_server() -> Result<PathBuf> {
     redis::ensure()
+}
+
+/// Packages of Debian, as root.
+pub fn debian_packages(packages: &[&str]) -> Result<()> {
+    debian::ensure(packages)
 }
 
 /// The cargo-deny program.

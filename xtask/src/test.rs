@@ -4,22 +4,37 @@
 use std::path::Path;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::layout::Layout;
 use crate::process::{cargo, clean, probe, run, with_programs};
 use crate::progress::{Steps, say};
-use crate::{build, guests, setup};
+use crate::{build, compose, guests, setup};
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test two_hosts")]
+#[command(
+    after_help = "Examples:\n  cargo xtask test\n  cargo xtask test two_hosts\n  cargo xtask test compose",
+    args_conflicts_with_subcommands = true
+)]
 pub struct Test {
+    #[command(subcommand)]
+    apart: Option<Apart>,
     /// Run only the tests whose name holds this; the other checks are left out
     filter: Option<String>,
 }
 
+/// What is tested apart from everything else, since it needs what few machines have.
+#[derive(Subcommand)]
+enum Apart {
+    /// The Dockerfile and docker-compose.yml, on a Docker engine
+    Compose(compose::Compose),
+}
+
 impl Test {
     pub fn run(self, layout: &Layout) -> Result<()> {
+        if let Some(Apart::Compose(compose)) = self.apart {
+            return compose.run(layout);
+        }
         let mut steps = Steps::begin();
         let nats_server = steps.step("setup: nats-server", || setup::nats_server(layout))?;
         steps.step("setup: redis-server", setup::redis_server)?;

@@ -15,6 +15,8 @@ const MAX_ANSWER_BYTES: u64 = 1 << 20;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
+    /// The header in which an HTTP server of ours says who served the request, where it is told to.
+    pub served_by: Option<String>,
     pub body: String,
 }
 
@@ -39,10 +41,16 @@ fn parse(text: &str) -> Result<Answer> {
     let (head, body) = text.split_once("\r\n\r\n").context("no head")?;
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1));
-    let chunked = lines.any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
+    let header = |name: &str| {
+        let mut fields = lines.clone().filter_map(|line| line.split_once(':'));
+        let value = fields.find(|(field, _)| field.eq_ignore_ascii_case(name));
+        value.map(|(_, value)| value.trim().to_owned())
+    };
+    let coding = header("transfer-encoding").unwrap_or_default();
     Ok(Answer {
         status: status.context("no status")?.parse()?,
-        body: if chunked {
+        served_by: header("trellis-served-by"),
+        body: if coding.eq_ignore_ascii_case("chunked") {
             joined(body)?
         } else {
             body.to_owned()
@@ -73,9 +81,15 @@ mod tests {
         let said = |text: &str| parse(text).map(|answer| (answer.status, answer.body)).ok();
         let whole = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nfra";
         assert_eq!(said(whole), Some((200, "fra".into())));
-        let chunks = "HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nfr\r\n1\r\na\r\n0\r\n\r\n";
+        let chunks =
+            "HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nfr\r\n1\r\na\r\n0\r\n\r\n";
         assert_eq!(said(chunks), Some((503, "fra".into())));
-        assert_eq!(said("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nfr"), None);
+        assert_eq!(
+            said("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nfr"),
+            None
+        );
         assert_eq!(said("hello"), None);
+        let served = parse("HTTP/1.1 200 OK\r\nTrellis-Served-By: fra/a\r\n\r\n").unwrap();
+        assert_eq!(served.served_by.as_deref(), Some("fra/a"));
     }
 }

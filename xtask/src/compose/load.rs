@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 
-use super::http;
+use super::http::{self, Answer};
 
 /// Between two requests to one port: a steady stream, and a processor left for the containers.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -74,10 +74,10 @@ fn stream(port: u16, stop: &AtomicBool) -> Count {
 }
 
 /// One request that was answered as it should be.
-pub fn served(port: u16) -> Result<String> {
+pub fn served(port: u16) -> Result<Answer> {
     let answer = http::get(port, "/")?;
     if answer.status != 200 {
         bail!("port {port} answered {}: {}", answer.status, answer.body);
     }
-    Ok(answer.body)
+    Ok(answer)
 }

@@ -94,7 +94,13 @@ fn debian(docker: &Docker, folder: &Path) -> Result<()> {
         fs::remove_file(root.join("etc/apt/sources.list")).ok();
         fs::copy(sources, root.join("etc/apt/sources.list.d/debian.sources"))?;
     }
-    for spare in ["var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"] {
+    for spare in [
+        "var/cache/apt",
+        "var/lib/apt/lists",
+        "usr/share/doc",
+        "usr/share/man",
+        "usr/share/locale",
+    ] {
         fs::remove_dir_all(root.join(spare)).ok();
     }
     // apt wants its folders back.
@@ -214,12 +220,13 @@ fn commit(
     changes: &[&str],
 ) -> Result<()> {
     let name = format!("trellis-stand-in-{}", std::process::id());
-    let left = run(within(
-        docker.client().args(["run", "--name", &name]),
-        mounts,
+    let left = run(
+        within(docker.client().args(["run", "--name", &name]), mounts)
+            .args([DEBIAN, "sh", "-c", script]),
     )
-    .args([DEBIAN, "sh", "-c", script]))
-    .and_then(|()| run(changed(docker.client().arg("commit"), image, changes).args([&name, image])));
+    .and_then(|()| {
+        run(changed(docker.client().arg("commit"), image, changes).args([&name, image]))
+    });
     let removed = run(docker.client().args(["rm", "--force", &name]));
     left.and(removed)
 }

@@ -102,10 +102,7 @@ fn client() -> Result<PathBuf> {
             .find(|client| builds(client))
     };
     if let Some(client) = look() {
-        say(format_args!(
-            "checking docker: found {}",
-            client.display()
-        ));
+        say(format_args!("checking docker: found {}", client.display()));
         return Ok(client);
     }
     say("checking docker: no client that can BuildKit");
@@ -165,8 +162,7 @@ impl Own {
             bail!("no Docker engine answers, and there is no dockerd to start: install one");
         };
         let folder = layout.docker();
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let log = folder.join("dockerd.log");
         say(format_args!(
             "no Docker engine answers: starting {} for the time of this run, its data and log in {}",
@@ -287,14 +283,18 @@ mod tests {
 
     #[test]
     fn the_client_s_version_is_read() {
-        assert_eq!(major("Docker version 20.10.24+dfsg1, build 297e128"), Some(20));
+        assert_eq!(
+            major("Docker version 20.10.24+dfsg1, build 297e128"),
+            Some(20)
+        );
         assert_eq!(major("Docker version 28.2.2, build e6534b4"), Some(28));
         assert_eq!(major("podman version 4"), None);
     }
 
     #[test]
     fn the_default_route_s_device_is_found() {
-        let routes = "Iface\tDestination\tGateway\ndocker0\t000011AC\t0\neth0\t00000000\t010200C0\n";
+        let routes =
+            "Iface\tDestination\tGateway\ndocker0\t000011AC\t0\neth0\t00000000\t010200C0\n";
         assert_eq!(default_device(routes), Some("eth0"));
         assert_eq!(default_device("Iface\tDestination\n"), None);
     }

@@ -1,7 +1,7 @@
 # Two images from one build:
 #
 #   docker build .                     trellis: the one binary and what it needs to run, without a shell
-#   docker build --target toolbox .    the same binary with a shell, the scripts in docker/ and the example's actors:
+#   docker build --target toolbox .    the same binary with a shell, the scripts in docker/ and the examples' actors:
 #                                      what docker-compose.yml sets a lattice up with
 #
 # BuildKit is needed (every Docker since 23 has it on; before, set DOCKER_BUILDKIT=1): it keeps crates and compiled
@@ -27,7 +27,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     { rustup target add wasm32-wasip2 || true; } \
     && cargo xtask guests \
-    && install -D -m 0644 -t /out/actors target/actors/*.wasm
+    && cd target/actors \
+    && install -D -m 0644 -t /out/actors http_hello.wasm http_counter.wasm http_caller.wasm greeter.wasm echo_messaging.wasm
 
 FROM debian:bookworm-slim AS toolbox
 COPY --from=binary /out/trellis /usr/local/bin/trellis

@@ -24,6 +24,7 @@ mod connection;
 mod exchange;
 mod frame;
 mod frames;
+mod halves;
 mod link;
 mod listen;
 mod outbox;

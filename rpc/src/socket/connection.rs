@@ -9,13 +9,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::net::unix::OwnedWriteHalf;
 use trellis_lattice::ComponentId;
 
 use super::{
     SocketOptions,
     exchange::{Exchange, Failure},
     frame::{Frame, Head, MAX_NAME, Values},
+    halves::Writes,
     outbox::{Outbox, Pace, Put},
 };
 use crate::error::CallError;
@@ -87,7 +87,7 @@ impl Drop for Entered {
 
 impl Connection {
     pub(super) fn new(
-        socket: OwnedWriteHalf,
+        socket: Writes,
         peer: Option<ComponentId>,
         options: Arc<SocketOptions>,
     ) -> Self {

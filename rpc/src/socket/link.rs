@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::net::{
-    UnixStream,
-    unix::{OwnedReadHalf, OwnedWriteHalf},
-};
+use tokio::net::UnixStream;
 use tokio_util::task::AbortOnDropHandle;
 use trellis_lattice::ComponentId;
 
@@ -15,6 +12,7 @@ use super::{
     connection::Connection,
     frame::{Frame, MAX_HELLO, VERSION, Violation},
     frames::{Frames, ReadError},
+    halves::{self, Reads, Writes},
     outbox::Pace,
     reader::{Reader, Then},
     stream::MIN_WINDOW,
@@ -26,6 +24,8 @@ use crate::error::CallError;
 pub(super) enum LinkError {
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error("the socket could not be set up: {0}")]
+    Split(std::io::Error),
     #[error("it did not say who it is in time")]
     Silent,
     #[error("refused: {0}")]
@@ -40,22 +40,22 @@ impl From<Violation> for LinkError {
 
 /// A socket on its way to be a connection.
 struct Fresh {
-    frames: Frames<OwnedReadHalf>,
-    socket: OwnedWriteHalf,
+    frames: Frames<Reads>,
+    socket: Writes,
 }
 
 impl Fresh {
-    fn new(socket: UnixStream) -> Self {
-        let (reads, socket) = socket.into_split();
+    fn new(socket: UnixStream) -> Result<Self, LinkError> {
+        let (reads, socket) = halves::split(socket).map_err(LinkError::Split)?;
         let frames = Frames::new(reads, MAX_HELLO);
-        Self { frames, socket }
+        Ok(Self { frames, socket })
     }
 
     fn connection(
         self,
         peer: Option<ComponentId>,
         shared: &Shared,
-    ) -> (Arc<Connection>, Frames<OwnedReadHalf>) {
+    ) -> (Arc<Connection>, Frames<Reads>) {
         let Self { mut frames, socket } = self;
         frames.trust();
         let connection = Connection::new(socket, peer, shared.options.clone());
@@ -69,7 +69,7 @@ pub(super) async fn accept(
     shared: &Arc<Shared>,
     admission: &dyn Admission,
 ) -> Result<(), LinkError> {
-    let mut fresh = Fresh::new(socket);
+    let mut fresh = Fresh::new(socket)?;
     let hello = tokio::time::timeout(shared.options.handshake_timeout, fresh.frames.next());
     let hello = hello.await.map_err(|_| LinkError::Silent)??;
     let refused = match hello {
@@ -121,7 +121,7 @@ pub(super) async fn connect(
     shared: &Arc<Shared>,
     token: &str,
 ) -> Result<(), LinkError> {
-    let (connection, mut frames) = Fresh::new(socket).connection(None, shared);
+    let (connection, mut frames) = Fresh::new(socket)?.connection(None, shared);
     let hello = Frame::Hello {
         version: VERSION,
         window: shared.options.window_bytes as u64,
@@ -151,7 +151,7 @@ pub(super) async fn connect(
 
 async fn run(
     connection: Arc<Connection>,
-    mut frames: Frames<OwnedReadHalf>,
+    mut frames: Frames<Reads>,
     shared: &Arc<Shared>,
     first: &Frame,
     payload: &Bytes,

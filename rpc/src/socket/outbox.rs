@@ -8,16 +8,14 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     io::{self, IoSlice},
-    net::Shutdown,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use socket2::SockRef;
-use tokio::{net::unix::OwnedWriteHalf, sync::Notify};
+use tokio::sync::Notify;
 
-use super::frame::Frame;
+use super::{frame::Frame, halves::Writes};
 use crate::error::CallError;
 
 /// Payloads up to here are copied behind their frame; larger ones stand on their own.
@@ -34,7 +32,7 @@ const FLOODED: usize = 2;
 /// The writing half of a connection.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    socket: OwnedWriteHalf,
+    socket: Writes,
     queue: Mutex<Queue>,
     /// Somebody may send again, or never again.
     room: Notify,
@@ -79,7 +77,7 @@ pub(super) enum Pace {
 }
 
 impl Outbox {
-    pub(super) fn new(socket: OwnedWriteHalf, bound: usize) -> Self {
+    pub(super) fn new(socket: Writes, bound: usize) -> Self {
         let queue = Queue {
             pieces: VecDeque::new(),
             tail: BytesMut::new(),
@@ -149,7 +147,7 @@ impl Outbox {
             queue.tail = BytesMut::new();
         }
         // Whoever reads it, here or there, sees the end.
-        if let Err(error) = SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Both) {
+        if let Err(error) = self.socket.shutdown() {
             tracing::debug!(%error, "a socket could not be shut down");
         }
         let (written, writer) = (queue.written.max(queue.reach), queue.writer.take());
@@ -329,7 +327,7 @@ impl Queue {
     }
 }
 
-fn try_write(socket: &OwnedWriteHalf, pieces: &VecDeque<Bytes>) -> io::Result<usize> {
+fn try_write(socket: &Writes, pieces: &VecDeque<Bytes>) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); MAX_PIECES];
     let count = pieces.len().min(MAX_PIECES);
     for (slice, piece) in slices.iter_mut().zip(pieces) {

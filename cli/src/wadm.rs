@@ -13,6 +13,9 @@ pub struct Wadm {
     /// A further lattice to care for; repeatable.
     #[arg(long = "also", value_name = "LATTICE")]
     also: Vec<LatticeName>,
+    /// The JetStream domain of its buckets, where it is not the server's own: such as the hub's, from a PoP.
+    #[arg(long, env = "TRELLIS_JS_DOMAIN", value_name = "NAME")]
+    js_domain: Option<String>,
 }
 
 impl Wadm {
@@ -30,6 +33,7 @@ impl Wadm {
         let config = WadmConfig {
             lattices,
             nats: options.nats(),
+            js_domain: self.js_domain,
             settings: Settings::default(),
         };
         // Whoever starts it learns by its log that it is ready.

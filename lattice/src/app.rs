@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use event::AppEvent;
 pub use explain::{
     AttemptReport, ConfigReport, ExplainReply, Explanation, HostReport, LinkReport, LostHost,
-    MissingReport, OtherHosts, WorkloadReport,
+    MissingReport, OtherHosts, UnseenPop, WorkloadReport,
 };
 
 /// How a request ended. Each request knows some of these.

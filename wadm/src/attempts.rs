@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use trellis_lattice::app::AttemptReport;
+use trellis_lattice::{HostId, app::AttemptReport};
 
 use crate::{
     command::{Command, Subject},
@@ -158,6 +158,35 @@ impl Attempts {
         }
     }
 
+    /// A command was lost on its way, and its host can be reached: it goes again at once. Where that was so before too, and
+    /// the host could be reached all the while, it waits as after any failure.
+    pub fn lost(&mut self, command: &Command, was_away: bool, now: Instant) {
+        let timing = self.timing;
+        if let Some(attempt) = self.of(command) {
+            let is_first = attempt.failures == 0;
+            attempt.fail("no answer".into(), timing, now);
+            if is_first || was_away {
+                attempt.phase = Phase::Waiting { until: now };
+            }
+        }
+    }
+
+    /// A host can be reached again: what waits for it goes at once.
+    pub fn reached(&mut self, host: &HostId, now: Instant) {
+        for (_, attempt) in self.by_subject.iter_mut().filter(|(subject, _)| is_of(subject, host)) {
+            if let Phase::Waiting { until } = &mut attempt.phase {
+                *until = now.min(*until);
+            }
+        }
+    }
+
+    /// Whether anything is on its way to a host, or its outcome is still to be told.
+    pub fn await_news_of(&self, host: &HostId) -> bool {
+        let of_host = self.by_subject.iter().filter(|(subject, _)| is_of(subject, host));
+        let mut phases = of_host.map(|(_, attempt)| &attempt.phase);
+        phases.any(|phase| matches!(phase, Phase::Sending | Phase::Accepted { .. }))
+    }
+
     /// The lattice tells that something about this did not work.
     pub fn failed(&mut self, subject: &Subject, why: String, now: Instant) {
         let timing = self.timing;
@@ -227,6 +256,14 @@ impl Attempts {
         self.by_subject
             .get_mut(&command.subject())
             .filter(|attempt| attempt.command == *command)
+    }
+}
+
+/// Whether it is about something on that host.
+fn is_of(subject: &Subject, host: &HostId) -> bool {
+    match subject {
+        Subject::Component(on, _) | Subject::Provider(on, _) => on == host,
+        Subject::Link(_) | Subject::Config(_) => false,
     }
 }
 

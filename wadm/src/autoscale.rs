@@ -38,6 +38,8 @@ pub struct Load {
     pub calls: Option<u64>,
     /// Whether it sleeps, wherever it runs; it does where it runs nowhere.
     pub sleeps: bool,
+    /// How many instances count as running where they can't be seen: they may all be needed there.
+    pub unseen: u32,
 }
 
 impl Scale {
@@ -59,7 +61,11 @@ impl Scale {
     /// Takes in what hosts tell.
     pub fn take(&mut self, load: Load, properties: &AutoscaleProperties, now: Instant) {
         let mut need = match load.calls {
-            Some(calls) => needed(calls, properties.target_concurrency),
+            Some(calls) => {
+                let needed = needed(calls, properties.target_concurrency);
+                // Where it is seen there must be one to be called.
+                needed.max(load.unseen.min(1)).saturating_add(load.unseen)
+            }
             // Nobody tells: it stays.
             None => self.instances,
         };
@@ -187,11 +193,16 @@ fn scale(
         .values()
         .filter_map(|host| host.components.get(&workload.id))
         .collect();
+    let unseen: u32 = observed
+        .counted(workload)
+        .filter_map(|(_, unseen)| unseen.component(&workload.id))
+        .filter(|there| !there.dormant)
+        .fold(0, |sum, there| sum.saturating_add(there.instances));
     let awake = there.iter().filter(|there| !there.dormant);
-    let running: u32 = awake.fold(0, |sum, there| sum.saturating_add(there.instances));
+    let running: u32 = awake.fold(unseen, |sum, there| sum.saturating_add(there.instances));
     let mut scale = known.unwrap_or_else(|| {
         // What runs may be needed; what never ran begins with the manifest's own number.
-        let instances = match there.is_empty() {
+        let instances = match there.is_empty() && unseen == 0 {
             true => workload.instances,
             false => running,
         };
@@ -203,7 +214,8 @@ fn scale(
         .reduce(u64::saturating_add);
     let load = Load {
         calls,
-        sleeps: there.iter().all(|there| there.dormant),
+        sleeps: unseen == 0 && there.iter().all(|there| there.dormant),
+        unseen,
     };
     scale.take(load, properties, now);
     scale
@@ -230,7 +242,7 @@ mod tests {
     fn load(calls: u64) -> Load {
         Load {
             calls: Some(calls),
-            sleeps: false,
+            ..Load::default()
         }
     }
 
@@ -261,6 +273,7 @@ mod tests {
         let sleeps = Load {
             calls: Some(0),
             sleeps: true,
+            unseen: 0,
         };
         scale.take(sleeps, &properties, at(13));
         assert_eq!(scale.instances(), 0);

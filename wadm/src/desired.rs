@@ -1,5 +1,7 @@
 //! What ought to be in the lattice, worked out from the manifests. Pure.
 
+mod residency;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use trellis_lattice::{
@@ -267,11 +269,7 @@ impl Builder<'_, '_> {
                 dormant: false,
                 reuse: component.properties().reuse,
                 spreads: places(&properties.spread),
-                rules: ours(component, |properties| match properties {
-                    TraitProperties::Placement(placement) => Some(placement),
-                    _ => None,
-                })
-                .unwrap_or_default(),
+                rules: rules(component),
                 rollout: ours(component, |properties| match properties {
                     TraitProperties::Rollout(rollout) => Some(rollout),
                     _ => None,
@@ -315,6 +313,10 @@ impl Builder<'_, '_> {
             Ok(id) => id.to_string(),
             Err(_) => name.to_owned(),
         };
+        let within = match target {
+            Some(target) => self.within([source, target]),
+            None => Ok(None),
+        };
         let name = format!(
             "{} -({}:{})-> {}",
             shown(&source_id, &source.name),
@@ -339,6 +341,7 @@ impl Builder<'_, '_> {
                 interfaces: properties.interfaces.clone(),
                 source_config: source_config?,
                 target_config: target_config?,
+                within: within?,
             };
             link.check().map_err(|error| error.to_string())?;
             Ok(Want::Link(link))
@@ -454,6 +457,23 @@ fn reference(manifest: &Manifest, wanted: &SecretProperty) -> Result<SecretRefer
         version: source.version.clone(),
         policy: SecretReference::policy(&properties).map_err(|error| error.to_string())?,
     })
+}
+
+/// A component's rules on where it may be. Residency is a requirement too.
+fn rules(component: &Component) -> PlacementProperties {
+    let rules = ours(component, |properties| match properties {
+        TraitProperties::Placement(placement) => Some(placement),
+        _ => None,
+    });
+    let mut rules = rules.unwrap_or_default();
+    if let Some(residency) = &rules.residency {
+        let labels = residency.labels();
+        let labels: Labels = labels
+            .map(|(label, value)| (label.to_owned(), value.to_owned()))
+            .collect();
+        rules.require.extend(labels);
+    }
+    rules
 }
 
 /// A trait of ours, where the component has it.

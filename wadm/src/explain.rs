@@ -3,18 +3,23 @@
 
 mod workload;
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
-use trellis_lattice::app::{
-    AttemptReport, ConfigReport, Explanation, LinkReport, LostHost, StatusInfo, StatusType,
+use trellis_lattice::{
+    HostId,
+    app::{
+        AttemptReport, ConfigReport, Explanation, LinkReport, LostHost, StatusInfo, StatusType,
+        UnseenPop,
+    },
 };
 
 use crate::{
     attempts::Attempts,
     command::Subject,
     desired::{App, Part, PartKind, Want},
-    observed::Observed,
-    plan::{AppState, State, place},
+    names,
+    observed::{Host, Observed},
+    plan::{AppState, State, place, unseen::time},
 };
 
 /// What is known of an application.
@@ -60,6 +65,39 @@ pub fn explain(view: View<'_>) -> Explanation {
         leftovers: view.state.leftovers.clone(),
         status: view.status,
         lost_hosts: view.lost,
+        unseen_pops: unseen_pops(view.name, view.observed),
+    }
+}
+
+/// The PoPs that can't be seen, and what of an application ran there.
+fn unseen_pops(app: &str, observed: &Observed) -> Vec<UnseenPop> {
+    let mut pops: BTreeMap<&str, UnseenPop> = BTreeMap::new();
+    for (id, unseen) in &observed.unseen {
+        let pop = pops.entry(&unseen.pop).or_insert_with(|| UnseenPop {
+            pop: unseen.pop.clone(),
+            since: time(unseen.since),
+            hosts: Vec::new(),
+            ran: Vec::new(),
+        });
+        pop.hosts.push(host_name(id, &unseen.host));
+        let components = unseen.host.components.iter();
+        let components = components.map(|(id, it)| (id, &it.annotations));
+        let providers = unseen.host.providers.iter();
+        let providers = providers.map(|(id, it)| (id, &it.annotations));
+        for (id, annotations) in components.chain(providers) {
+            if names::managed_app(annotations) == Some(app) && !pop.ran.contains(id) {
+                pop.ran.push(id.clone());
+            }
+        }
+    }
+    pops.into_values().collect()
+}
+
+/// A host's name for people.
+fn host_name(id: &HostId, host: &Host) -> String {
+    match host.friendly_name.as_str() {
+        "" => id.to_string(),
+        name => name.to_owned(),
     }
 }
 

@@ -18,8 +18,8 @@ pub use check::is_app_name;
 pub use image::ImageError;
 pub(crate) use image::same as same_image;
 pub use ours::{
-    AutoscaleProperties, CanaryStep, HealthGate, PlacementProperties, RolloutProperties, Span,
-    Strategy, TopologySpread,
+    AutoscaleProperties, CanaryStep, HealthGate, OnPartition, PlacementProperties, Residency,
+    RolloutProperties, Span, Strategy, TopologySpread,
 };
 pub use problem::{ManifestErrors, Path, Position, Problem, Step, Warning};
 pub use schema::schema;

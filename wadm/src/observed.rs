@@ -1,7 +1,10 @@
 //! The lattice as it is, as far as hosts told. Pure: events go in, the view comes out.
 
+mod unseen;
+
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use trellis_lattice::{
     ComponentId, HostId, Link, LinkKey,
     config::Config,
@@ -12,13 +15,19 @@ use trellis_lattice::{
     event::Event,
 };
 
-use crate::names;
+use crate::{names, rollout::Moment};
+
+pub use unseen::Unseen;
 
 /// What is known of the lattice.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
+    /// When it is like this.
+    pub at: Moment,
     /// The hosts that are there, with all they run.
     pub hosts: BTreeMap<HostId, Host>,
+    /// The hosts of PoPs that can't be seen, with all they ran when they were seen last.
+    pub unseen: BTreeMap<HostId, Unseen>,
     /// All links; `None` while no host has told.
     pub links: Option<BTreeMap<LinkKey, Link>>,
     /// The configurations that were asked for: what they hold, or `None` when they are not there.
@@ -28,7 +37,8 @@ pub struct Observed {
 }
 
 /// A host and what it runs.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Host {
     /// Its name for people.
     pub friendly_name: String,
@@ -41,7 +51,8 @@ pub struct Host {
 }
 
 /// A component on a host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Component {
     /// Its image's reference.
     pub image: String,
@@ -50,21 +61,25 @@ pub struct Component {
     /// How many instances it may have there.
     pub instances: u32,
     /// How its calls went, where the host says.
+    #[serde(skip)]
     pub stats: Option<ComponentStats>,
     /// Whether it sleeps until it is called.
     pub dormant: bool,
 }
 
 /// A provider on a host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Provider {
     /// Its image's reference, where the host says.
     pub image: Option<String>,
     /// What it was started with.
     pub annotations: Annotations,
     /// Why it is unhealthy, if it is.
+    #[serde(skip)]
     pub unhealthy: Option<String>,
     /// Why it does not work yet, where the host says: it is being started.
+    #[serde(skip)]
     pub not_ready: Option<String>,
 }
 
@@ -164,11 +179,14 @@ impl Observed {
     /// A host is gone.
     pub fn lose(&mut self, host: &HostId) -> bool {
         self.start_errors.retain(|(there, _), _| there != host);
-        self.hosts.remove(host).is_some()
+        let was_unseen = self.unseen.remove(host).is_some();
+        self.hosts.remove(host).is_some() || was_unseen
     }
 
     /// Takes a host's inventory for what the host is now; whether anything is different, counts of calls aside.
     pub fn inventory(&mut self, inventory: &HostInventory) -> bool {
+        // What was taken as running there is no longer needed: this is the truth.
+        self.unseen.remove(&inventory.host_id);
         let was_there = self.hosts.contains_key(&inventory.host_id);
         let host = self.hosts.entry(inventory.host_id.clone()).or_default();
         let known = host.clone();

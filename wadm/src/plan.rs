@@ -8,6 +8,7 @@ pub mod place;
 mod remove;
 mod running;
 mod share;
+pub(crate) mod unseen;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,6 +102,20 @@ pub enum State {
     Reconciling(String),
     /// Stuck until something else changes.
     Failed(String),
+}
+
+impl State {
+    /// The same, where a part of it counts as running that can't be seen.
+    #[must_use]
+    fn and(self, unseen: String) -> Self {
+        let both = |why: String| format!("{why}; {unseen}");
+        match self {
+            Self::Deployed => Self::Unhealthy(unseen),
+            Self::Unhealthy(why) => Self::Unhealthy(both(why)),
+            Self::Reconciling(why) => Self::Reconciling(both(why)),
+            Self::Failed(why) => Self::Failed(both(why)),
+        }
+    }
 }
 
 /// Makes a plan.

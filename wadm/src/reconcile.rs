@@ -29,6 +29,11 @@ pub struct Settings {
     pub ping_every: Duration,
     /// How long a host that doesn't beat may be silent before its work goes elsewhere.
     pub host_grace: Duration,
+    /// How long all hosts of a PoP must be silent until it counts as cut off: longer than a manager that lost its own
+    /// connection to the store goes on acting, and a beat more.
+    pub pop_silence: Duration,
+    /// How long the other hosts of a PoP may stay away after the first one is seen again.
+    pub pop_return: Duration,
     /// How long after NATS came back no host is given up that was not heard of since: they reconnect one by one.
     pub reconnect_grace: Duration,
     /// How often everything is read anew.
@@ -46,6 +51,8 @@ impl Default for Settings {
             probe: Duration::from_millis(400),
             ping_every: Duration::from_secs(1),
             host_grace: Duration::from_secs(3),
+            pop_silence: Duration::from_millis(1600),
+            pop_return: Duration::from_secs(3),
             reconnect_grace: Duration::from_secs(8),
             resync_every: Duration::from_secs(30),
             lease: Duration::from_millis(1800),

@@ -32,6 +32,9 @@ pub struct WadmConfig {
     pub lattices: Vec<LatticeName>,
     /// Where NATS is.
     pub nats: NatsSettings,
+    /// The JetStream domain that holds its buckets; none: the server's own. With it a manager at any server of the
+    /// lattice works on the same state; while the domain can't be reached it does not lead.
+    pub js_domain: Option<String>,
     /// How it is timed.
     pub settings: Settings,
 }
@@ -42,6 +45,7 @@ impl Default for WadmConfig {
         Self {
             lattices: vec![LatticeName::default()],
             nats: NatsSettings::new("nats://127.0.0.1:4222"),
+            js_domain: None,
             settings: Settings::default(),
         }
     }
@@ -85,7 +89,7 @@ pub async fn run(
     // Dropping it ends whatever still runs.
     let mut running = JoinSet::new();
     for lattice in &config.lattices {
-        let store = Store::open(&client, lattice).await?;
+        let store = Store::open(&client, config.js_domain.as_deref(), lattice).await?;
         let api = Api::new(store.clone(), lattice.clone());
         let requests = api.subscribe(&client).await?;
         // An answer to this comes after the server has the subscription.

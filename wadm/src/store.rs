@@ -17,7 +17,7 @@ use trellis_lattice::LatticeName;
 
 pub use apps::{Apps, Change, StoredApp};
 pub use catalog::Catalog;
-pub use notes::{Notes, Owned};
+pub use notes::{NotedHost, Notes, Owned};
 
 pub(crate) use bucket::Bucket;
 
@@ -90,15 +90,20 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the buckets, or creates them.
+    /// Opens the buckets, or creates them, in a JetStream domain or the server's own.
     ///
     /// # Errors
     /// JetStream is off or doesn't answer.
-    pub async fn open(client: &Client, lattice: &LatticeName) -> Result<Self, StoreError> {
-        let context: Context = ContextBuilder::new()
-            .timeout(TIMEOUT)
-            .ack_timeout(TIMEOUT)
-            .build(client.clone());
+    pub async fn open(
+        client: &Client,
+        domain: Option<&str>,
+        lattice: &LatticeName,
+    ) -> Result<Self, StoreError> {
+        let builder = ContextBuilder::new().timeout(TIMEOUT).ack_timeout(TIMEOUT);
+        let context: Context = match domain {
+            Some(domain) => builder.domain(domain).build(client.clone()),
+            None => builder.build(client.clone()),
+        };
         let manifests = Bucket::open(&context, trellis_lattice::bucket::MANIFESTS).await?;
         let manager = trellis_lattice::bucket::manager_data(lattice);
         let notes = Bucket::open(&context, &manager).await?;

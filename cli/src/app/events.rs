@@ -141,6 +141,16 @@ fn tell(f: &mut fmt::Formatter<'_>, event: &AppEvent) -> fmt::Result {
                 false => write!(f, "; it ran parts of {}", apps.join(", ")),
             }
         }
+        AppEvent::PopUnseen { pop, hosts, apps } => {
+            write!(f, "PoP {pop} can't be seen ({} host(s))", hosts.len())?;
+            match apps.is_empty() {
+                true => Ok(()),
+                false => write!(f, "; it ran parts of {}", apps.join(", ")),
+            }
+        }
+        AppEvent::PopSeen { pop, after_ms } => {
+            write!(f, "PoP {pop} is seen again, after {:.1} s", *after_ms as f64 / 1000.0)
+        }
         AppEvent::Rollout {
             app,
             version,

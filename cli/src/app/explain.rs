@@ -52,6 +52,7 @@ impl fmt::Display for Explained {
             configs,
             leftovers,
             lost_hosts,
+            unseen_pops,
         } = &self.0;
         write!(f, "{name}: {}", told(status))?;
         match version {
@@ -98,6 +99,23 @@ impl fmt::Display for Explained {
                 false => format!("it ran {}", ran.join(", ")),
             };
             writeln!(f, "  {} {} ago: {ran}", lost.name, time(lost.ago_ms))?;
+        }
+        if !unseen_pops.is_empty() {
+            writeln!(f, "\nPoPs that can't be seen")?;
+        }
+        for unseen in unseen_pops {
+            let ran: Vec<&str> = unseen.ran.iter().map(|id| id.as_str()).collect();
+            let ran = match ran.is_empty() {
+                true => "nothing of this application ran there".to_owned(),
+                false => format!("{} ran there", ran.join(", ")),
+            };
+            writeln!(
+                f,
+                "  {} since {} (hosts {}): {ran}",
+                unseen.pop,
+                unseen.since,
+                unseen.hosts.join(", ")
+            )?;
         }
         Ok(())
     }
@@ -260,6 +278,7 @@ mod tests {
             "links": [{"link": "a -(x:y)-> b", "there": true, "status": {"type": "deployed"}}],
             "configs": [{"name": "shop-url", "is_own": true, "there": false, "why": "not put yet"}],
             "lost_hosts": [{"host": "HC", "name": "edge", "ago_ms": 3400, "ran": ["shop-cart"]}],
+            "unseen_pops": [{"pop": "fra", "since": "2026-11-21T18:20:03Z", "hosts": ["d", "e"], "ran": ["shop-cart"]}],
         });
         let explained = Explained(serde_json::from_value(explanation).unwrap());
         assert_eq!(
@@ -284,6 +303,9 @@ configs
 
 lost hosts
   edge 3s ago: it ran shop-cart
+
+PoPs that can't be seen
+  fra since 2026-11-21T18:20:03Z (hosts d, e): shop-cart ran there
 "
         );
     }

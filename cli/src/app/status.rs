@@ -235,6 +235,7 @@ fn on_host(host: &HostReport) -> String {
         (Some(problem), Some(attempt)) => format!("{}; {attempt}", one_line(problem)),
         (Some(problem), None) => one_line(problem),
         (None, Some(attempt)) => attempt,
+        (None, None) if host.unseen => host.why.clone(),
         (None, None) if is_as_wanted => String::new(),
         (None, None) => host.why.clone(),
     }

@@ -1,4 +1,4 @@
-//! The host and the application manager, side by side in this process.
+//! A host and the application manager, side by side in this process.
 
 use std::{future::Future, time::Duration};
 
@@ -31,14 +31,13 @@ struct Part {
 }
 
 impl Services {
-    /// Starts the host, then the application manager, which so finds the host when it first looks; the host's id.
+    /// Starts a host; its id.
     ///
     /// # Errors
-    /// One of them fails, or takes too long.
-    pub async fn start(
+    /// It fails, or takes too long.
+    pub async fn start_host(
         &mut self,
         host: HostConfig,
-        options: &Options,
         progress: &Progress,
     ) -> anyhow::Result<HostId> {
         let (tell, ready) = oneshot::channel();
@@ -48,10 +47,22 @@ impl Services {
         });
         let id = self.ready(ready).await?;
         progress.step("host", &id);
+        Ok(id)
+    }
 
+    /// Starts the application manager: after the hosts, which it so finds when it first looks.
+    ///
+    /// # Errors
+    /// It fails, or takes too long.
+    pub async fn start_wadm(
+        &mut self,
+        options: &Options,
+        progress: &Progress,
+    ) -> anyhow::Result<()> {
         let wadm = WadmConfig {
             lattices: vec![options.lattice.clone()],
             nats: options.nats(),
+            js_domain: None,
             settings: Settings::default(),
         };
         let (tell, ready) = oneshot::channel();
@@ -60,7 +71,7 @@ impl Services {
         });
         self.ready(ready).await?;
         progress.step("wadm", "ready");
-        Ok(id)
+        Ok(())
     }
 
     fn part<F>(

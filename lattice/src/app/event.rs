@@ -70,6 +70,24 @@ pub enum AppEvent {
         /// The applications of which it ran something.
         apps: Vec<String>,
     },
+    /// A PoP can't be seen any more: all of its hosts fell silent together.
+    #[serde(rename = "pop_unseen")]
+    PopUnseen {
+        /// The PoP.
+        pop: String,
+        /// Its hosts.
+        hosts: Vec<HostId>,
+        /// The applications of which they ran something.
+        apps: Vec<String>,
+    },
+    /// A PoP is seen again, and it is known which of its hosts are there.
+    #[serde(rename = "pop_seen")]
+    PopSeen {
+        /// The PoP.
+        pop: String,
+        /// For how long it could not be seen, in milliseconds.
+        after_ms: u64,
+    },
     /// A rollout went on, paused, ended, failed or went back.
     #[serde(rename = "app_rollout")]
     Rollout {
@@ -93,6 +111,8 @@ impl AppEvent {
             Self::StatusChanged { .. } => "app_status_changed",
             Self::CommandFailed { .. } => "command_failed",
             Self::HostLost { .. } => "host_lost",
+            Self::PopUnseen { .. } => "pop_unseen",
+            Self::PopSeen { .. } => "pop_seen",
             Self::Rollout { .. } => "app_rollout",
         }
     }
@@ -124,7 +144,11 @@ impl AppEvent {
             | Self::StatusChanged { app, .. }
             | Self::CommandFailed { app, .. }
             | Self::Rollout { app, .. } => app == application,
-            Self::HostLost { apps, .. } => apps.iter().any(|app| app == application),
+            // All that can't be seen may concern it.
+            Self::PopSeen { .. } => true,
+            Self::HostLost { apps, .. } | Self::PopUnseen { apps, .. } => {
+                apps.iter().any(|app| app == application)
+            }
         }
     }
 }
@@ -163,6 +187,11 @@ mod tests {
             AppEvent::HostLost {
                 host: "H".parse().unwrap(),
                 host_name: "edge".into(),
+                apps: vec![app.clone()],
+            },
+            AppEvent::PopUnseen {
+                pop: "fra".into(),
+                hosts: vec!["H".parse().unwrap()],
                 apps: vec![app.clone()],
             },
             AppEvent::Rollout {

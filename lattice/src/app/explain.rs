@@ -48,6 +48,24 @@ pub struct Explanation {
     /// Hosts that were lost lately, the latest first.
     #[serde(default)]
     pub lost_hosts: Vec<LostHost>,
+    /// PoPs that can't be seen now, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen_pops: Vec<UnseenPop>,
+}
+
+/// A PoP that can't be seen: all of its hosts fell silent together, and none said goodbye.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnseenPop {
+    /// The PoP.
+    pub pop: String,
+    /// When it was heard of last, as RFC 3339 has it.
+    pub since: String,
+    /// The names of its hosts.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// What they ran of this application when they were seen last.
+    #[serde(default)]
+    pub ran: Vec<ComponentId>,
 }
 
 /// A component or provider: what ought to run where, and what does.
@@ -98,6 +116,9 @@ pub struct HostReport {
     pub spreads: BTreeMap<String, u32>,
     /// Why it is there, or why it still is.
     pub why: String,
+    /// Whether the host can't be seen, with its whole PoP: what runs there is as it was when it was seen last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
     /// What is wrong there, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

@@ -8,14 +8,17 @@ use trellis_lattice::{
     app::{HostReport, MissingReport, OtherHosts, WorkloadReport},
 };
 
-use super::{View, after};
+use super::{View, after, host_name};
 use crate::{
     command::Subject,
     desired::{Part, Want, Workload},
     manifest::same_image,
     names,
     observed::Host,
-    plan::place::explain::{Explanation as Placed, SpreadExplanation},
+    plan::{
+        place::explain::{Explanation as Placed, SpreadExplanation},
+        unseen::{time, until},
+    },
 };
 
 /// How many of the hosts that are not used for one reason are named.
@@ -62,6 +65,10 @@ impl View<'_> {
             });
             report.hosts.push(one);
         }
+        for unseen in self.unseen(workload, placed) {
+            report.running = report.running.saturating_add(unseen.running);
+            report.hosts.push(unseen);
+        }
         // What is amiss first, where not all can be told.
         if report.hosts.len() > MAX_HOSTS {
             report
@@ -83,6 +90,39 @@ impl View<'_> {
         let failed = attempts.find(|attempt| attempt.error.is_some());
         report.status = after(report.status, failed, report.running > 0);
         report
+    }
+
+    /// What counts as running on hosts that can't be seen.
+    fn unseen(&self, workload: &Workload, placed: Option<&Placed>) -> Vec<HostReport> {
+        let spreads = placed.map(|placed| placed.spreads.as_slice());
+        let mut hosts: BTreeMap<&HostId, BTreeMap<String, u32>> = BTreeMap::new();
+        for spread in spreads.unwrap_or_default() {
+            for (host, count) in &spread.kept {
+                let counts = hosts.entry(host).or_default();
+                counts.insert(spread.name.clone(), *count);
+            }
+        }
+        let reports = hosts.into_iter().filter_map(|(id, spreads)| {
+            let unseen = self.observed.unseen.get(id)?;
+            let running = spreads.values().copied().fold(0, u32::saturating_add);
+            Some(HostReport {
+                host: id.clone(),
+                name: host_name(id, &unseen.host),
+                desired: running,
+                running,
+                spreads,
+                why: format!(
+                    "PoP {} can't be seen since {}; taken as running there {}",
+                    unseen.pop,
+                    time(unseen.since),
+                    until(unseen, workload)
+                ),
+                unseen: true,
+                problem: None,
+                attempt: None,
+            })
+        });
+        reports.collect()
     }
 
     /// What runs on a host under a workload's id.
@@ -145,14 +185,12 @@ impl View<'_> {
         let spreads = spreads.unwrap_or_default();
         HostReport {
             host: id.clone(),
-            name: match host.friendly_name.as_str() {
-                "" => id.to_string(),
-                name => name.to_owned(),
-            },
+            name: host_name(id, host),
             desired: spreads.values().copied().fold(0, u32::saturating_add),
             running: there.as_ref().map_or(0, |there| there.instances),
             why: why(target, there.as_ref()),
             spreads,
+            unseen: false,
             problem,
             attempt: self.attempt(&subject),
         }

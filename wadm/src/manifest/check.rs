@@ -1,6 +1,7 @@
 //! What a manifest's types alone don't say: names that are unique, references that lead somewhere, values that can be.
 
 mod ours;
+mod residency;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,6 +74,7 @@ pub(super) fn manifest(manifest: &Manifest, findings: &mut Findings) {
         }
         check.component(component, &path, findings);
     }
+    residency::links(components, &path, findings);
 }
 
 fn expect(path: &Path, found: &str, wanted: &str, findings: &mut Findings) {
@@ -368,6 +370,7 @@ fn wit_names(link: &LinkProperties, path: &Path, findings: &mut Findings) {
         interfaces: link.interfaces.clone(),
         source_config: Vec::new(),
         target_config: Vec::new(),
+        within: None,
     };
     if let Err(error) = link.check() {
         let field = match error.field.as_str() {

@@ -1,18 +1,22 @@
 //! Traits that 1.x doesn't know: it keeps them as they came and does nothing about them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use trellis_lattice::place::{POP, REGION};
 
 /// Where a component's or provider's instances may be, whatever its scaler says, and how they are spread.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(deny_unknown_fields)]
 pub struct PlacementProperties {
-    /// Labels that every host must have, also while others are lost: residency.
+    /// Labels that every host must have, also while others are lost.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub require: BTreeMap<String, String>,
+    /// Where it stays, whatever happens: as `require`, and no call to it or from it is made or answered elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residency: Option<Residency>,
     /// Labels of which a host must have none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub avoid: BTreeMap<String, String>,
@@ -29,6 +33,77 @@ pub struct PlacementProperties {
     /// Whether a spread's instances go to the hosts of the other spreads while it has none of its own.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub overflow: bool,
+    /// What becomes of its instances in a PoP that can't be seen: the label `pop` tells which hosts are one PoP.
+    #[serde(skip_serializing_if = "OnPartition::is_default")]
+    pub on_partition: OnPartition,
+    /// How long its instances count as running in a PoP that can't be seen. Without it: not at all for `replace`, until
+    /// the PoP is seen again for `keep`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition_grace: Option<Span>,
+}
+
+/// What becomes of instances in a PoP that can't be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnPartition {
+    /// They run elsewhere, after the grace time.
+    #[default]
+    Replace,
+    /// They count as running where they were, at most for the grace time where there is one.
+    Keep,
+}
+
+impl OnPartition {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl PlacementProperties {
+    /// How long instances in a PoP that can't be seen count as running; none: until it is seen again.
+    pub fn counts_unseen_for(&self) -> Option<Duration> {
+        match (self.on_partition, self.partition_grace) {
+            (_, Some(grace)) => Some(grace.0),
+            (OnPartition::Replace, None) => Some(Duration::ZERO),
+            (OnPartition::Keep, None) => None,
+        }
+    }
+}
+
+/// Where something stays: in a region, in a PoP, or in a PoP of a region.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct Residency {
+    /// The region: hosts' label `region`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,63}$"))]
+    pub region: Option<String>,
+    /// The PoP: hosts' label `pop`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,63}$"))]
+    pub pop: Option<String>,
+}
+
+impl Residency {
+    /// The labels that hosts must have.
+    pub fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let labels = [(POP, &self.pop), (REGION, &self.region)];
+        labels
+            .into_iter()
+            .filter_map(|(label, value)| Some((label, value.as_deref()?)))
+    }
+}
+
+impl fmt::Display for Residency {
+    /// `region=eu`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (label, value)) in self.labels().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{label}={value}")?;
+        }
+        Ok(())
+    }
 }
 
 fn is_zero(number: &i32) -> bool {

@@ -47,6 +47,7 @@ fn same(a: &Link, b: &Link) -> bool {
         interfaces
     };
     a.target == b.target
+        && a.within == b.within
         && a.source_config == b.source_config
         && a.target_config == b.target_config
         && sorted(a) == sorted(b)

@@ -11,6 +11,7 @@ mod even;
 pub mod explain;
 mod fit;
 mod hosts;
+mod kept;
 mod room;
 mod topology;
 mod unit;
@@ -53,6 +54,8 @@ pub struct Request<'a> {
 pub struct Placement {
     /// Instances on hosts.
     pub targets: Targets,
+    /// Instances on hosts that are not seen, which count as running there.
+    pub kept: BTreeMap<HostId, u32>,
     /// What has no place.
     pub missing: Vec<Missing>,
 }
@@ -129,7 +132,7 @@ impl<'a, 'o> Board<'a, 'o> {
             (priority, request.app, request.part)
         });
         let hosts = Hosts::new(observed);
-        let units = unit::units(&requests, &mut Rules::new(&hosts), running);
+        let units = unit::units(&requests, &mut Rules::new(&hosts), observed, running);
         let room = Room::new(&hosts, &requests, &units);
         let mut board = Self {
             requests,
@@ -276,6 +279,10 @@ impl<'a, 'o> Board<'a, 'o> {
                     .entry(self.hosts.id(*host).clone())
                     .or_default()
                     .insert(place.name.clone(), *count);
+            }
+            for (host, count) in &unit.kept {
+                let kept = placement.kept.entry(host.clone()).or_default();
+                *kept = kept.saturating_add(*count);
             }
             placement.missing.extend(self.missing(index));
         }

@@ -11,7 +11,7 @@ use trellis_lattice::{
     },
 };
 
-use super::{Planner, State, place::Targets};
+use super::{Planner, State, place::Targets, unseen};
 use crate::{
     command::Command,
     desired::{App, Part, Workload},
@@ -51,9 +51,15 @@ impl Planner<'_> {
             (outcome, _) => outcome,
         };
         // What can't be placed is the news, even while the rest is on its way.
-        match unmet {
+        let outcome = match unmet {
             Some(unmet) => State::Failed(unmet),
             None => outcome,
+        };
+        let kept = unseen::told(self.input.observed, workload, &placement.kept);
+        match (kept, rolling) {
+            (None, _) => outcome,
+            (Some(kept), None) => outcome.and(kept),
+            (Some(kept), Some(_)) => outcome.and(format!("{kept}, and the rollout waits for it")),
         }
     }
 

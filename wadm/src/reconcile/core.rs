@@ -2,9 +2,11 @@
 
 mod act;
 mod commands;
+mod doubts;
 mod ledger;
 mod liveness;
 mod look;
+mod pops;
 mod questions;
 mod rolls;
 mod take;
@@ -13,7 +15,7 @@ mod unsettled;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use trellis_lattice::{HostId, app::AppStatus};
@@ -28,8 +30,10 @@ use crate::{
     store::{Catalog, Owned},
 };
 use commands::Commands;
+use doubts::Doubts;
 use ledger::Ledger;
 use liveness::Liveness;
+use pops::Pops;
 use questions::Questions;
 use rolls::Rolls;
 use tell::Teller;
@@ -46,6 +50,10 @@ pub struct Core {
     /// What outcomes of attempts the lattice told of since the last plan.
     ended: BTreeSet<Subject>,
     liveness: Liveness,
+    /// Those that live and owe an answer.
+    doubts: Doubts,
+    /// PoPs that can't be seen.
+    pops: Pops,
     questions: Questions,
     commands: Commands,
     /// What each application has in the lattice.
@@ -94,6 +102,8 @@ impl Core {
             attempts: Attempts::new(settings.retry),
             ended: BTreeSet::new(),
             liveness: Liveness::new(&settings),
+            doubts: Doubts::default(),
+            pops: Pops::default(),
             questions: Questions::default(),
             commands: Commands::default(),
             owned: Ledger::default(),
@@ -123,10 +133,12 @@ impl Core {
                 catalog,
                 owned,
                 rollouts,
+                hosts,
                 at,
                 patient_until,
             } => {
                 self.rolls.begin(rollouts, at, now);
+                self.remember(hosts, at, patient_until);
                 self.begin(catalog, owned, patient_until, now);
             }
             News::Disconnected => self.is_listening = false,
@@ -196,8 +208,11 @@ impl Core {
         [
             Some(self.resync_at),
             (!self.is_surveyed && self.hosts_are_known).then_some(self.survey_by),
-            self.liveness.has_silent_kind().then_some(self.ping_at),
+            self.must_ping().then_some(self.ping_at),
             self.liveness.next(),
+            self.doubts.next(),
+            self.pops.next(),
+            self.commands.next(),
             self.questions.next(),
             self.owned.next(),
             self.unsettled.next(),
@@ -211,6 +226,11 @@ impl Core {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// How long a host may take to answer a [`Question::Probe`].
+    pub fn patience(&self, host: &HostId) -> Duration {
+        self.liveness.patience(host)
     }
 
     fn news(&mut self) {

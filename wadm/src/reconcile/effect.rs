@@ -8,7 +8,7 @@ use trellis_lattice::{
 use crate::{
     command::Command,
     rollout::{GoBack, Happened, Rollout},
-    store::Owned,
+    store::{NotedHost, Owned},
 };
 
 /// Names an effect, so that what comes of it can be told. Never used twice by one core.
@@ -27,6 +27,9 @@ pub enum Effect {
     NoteStatus(Id, String, Option<AppStatus>),
     /// Note how far an application's rollout is, or forget it; told by [`super::News::Noted`].
     NoteRollout(Id, String, Option<Rollout>),
+    /// Note what a host of a PoP runs that counts as running when the PoP can't be seen, or forget it; told by
+    /// [`super::News::Noted`].
+    NoteHost(Id, HostId, Option<NotedHost>),
     /// Deploy an application's version before again; told by [`super::News::Noted`], done or not. That it is deployed is
     /// told by [`super::News::Catalog`].
     GoBack(Id, GoBack),
@@ -47,7 +50,7 @@ pub enum Question {
     Hosts,
     /// What does this host run?
     Inventory(HostId),
-    /// The same, of a host that may be gone: it has [`super::Settings::probe`] to answer.
+    /// The same, of a host that may be gone: it has [`super::Core::patience`] to answer.
     Probe(HostId),
     /// What links are there?
     Links,

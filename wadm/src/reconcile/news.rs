@@ -13,7 +13,7 @@ use trellis_lattice::{
 use super::Id;
 use crate::{
     rollout::{Moment, Rollout},
-    store::{Catalog, Owned},
+    store::{Catalog, NotedHost, Owned},
 };
 
 /// What a host answers when its manager was followed by another.
@@ -31,6 +31,8 @@ pub enum News {
         owned: BTreeMap<String, Owned>,
         /// How far rollouts are, as noted.
         rollouts: BTreeMap<String, Rollout>,
+        /// The hosts of PoPs as they are noted.
+        hosts: BTreeMap<HostId, NotedHost>,
         /// What time it is for everybody.
         at: Moment,
         /// No host is given up before then that is not heard of: the connection came back a moment ago.

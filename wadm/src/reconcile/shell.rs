@@ -197,6 +197,7 @@ impl Shell {
             catalog: self.catalog.clone(),
             owned,
             rollouts: self.store.notes.rollouts().await?,
+            hosts: self.store.notes.hosts().await?,
             at: Moment::now(),
             patient_until: self.connected_at + self.settings.reconnect_grace,
         };

@@ -145,6 +145,7 @@ impl Rollouts {
                 app,
                 others: &|| others(name, &app.version),
                 running: running.get_or_init(|| Running::new(observed)),
+                observed,
                 before,
                 retries: wish(name).retries,
                 now,

@@ -12,6 +12,7 @@ use crate::{
     desired::{App, Part, Want, Workload},
     manifest::same_image,
     names,
+    observed::Observed,
     plan::Running,
 };
 
@@ -26,6 +27,8 @@ pub(super) struct Start<'a> {
     pub(super) others: &'a dyn Fn() -> Vec<App>,
     /// What runs where.
     pub(super) running: &'a Running<'a>,
+    /// The lattice: what counts as running where it can't be seen.
+    pub(super) observed: &'a Observed,
     /// The rollout before.
     pub(super) before: Option<&'a Rollout>,
     /// How often a rollout of it was let go on after it had failed.
@@ -153,6 +156,15 @@ fn running<'a>(start: &Start<'a>, part: &Part, workload: &Workload) -> Others<'a
     } else {
         for on in start.running.component(&workload.id) {
             let there = on.there;
+            note(Some(&there.image), &there.annotations, there.instances);
+        }
+    }
+    for (_, unseen) in start.observed.counted(workload) {
+        if workload.is_provider {
+            if let Some(there) = unseen.host.providers.get(&workload.id) {
+                note(there.image.as_deref(), &there.annotations, 1);
+            }
+        } else if let Some(there) = unseen.component(&workload.id) {
             note(Some(&there.image), &there.annotations, there.instances);
         }
     }

@@ -253,11 +253,31 @@ impl Rollout {
             .collect()
     }
 
+    /// After the last part, goes back to one whose hosts could not be seen when it was its turn, and now are.
+    fn turn_to_who_is_behind(&mut self, view: &View) {
+        if self.at < self.parts.len() {
+            return;
+        }
+        let is_behind = |part: &PartRollout| {
+            let hosts = view.parts.get(&part.id).map(|seen| &seen.hosts);
+            let mut hosts = hosts.into_iter().flatten();
+            hosts.any(|(id, host)| !host.is_new && !part.updated.contains(id))
+        };
+        if let Some(behind) = self.parts.iter().position(is_behind) {
+            self.at = behind;
+        }
+    }
+
     /// Gives the next batch of hosts the new release, or ends.
     fn grant(&mut self, view: &View, now: Moment) {
         let is_back = self.is_back();
+        self.turn_to_who_is_behind(view);
         loop {
             let Some(part) = self.parts.get_mut(self.at) else {
+                // Who can't be seen has the old release still, and needs what belongs to it.
+                if view.parts.values().any(|seen| seen.unseen > 0) {
+                    return;
+                }
                 self.phase = match &self.phase {
                     Phase::RollingBack { why, .. } => Phase::RolledBack { why: why.clone() },
                     _ => Phase::Done,
@@ -269,7 +289,7 @@ impl Rollout {
                 return;
             };
             // With no host there is nothing to say yet. But what else is new must not wait for that for ever.
-            if seen.hosts.is_empty() && seen.instances > 0 {
+            if seen.hosts.is_empty() && seen.instances > 0 && seen.unseen == 0 {
                 let since = match self.phase {
                     Phase::Progressing { since } => since,
                     _ => now,

@@ -12,7 +12,7 @@ use crate::{
     desired::{App, Part, Want, Workload},
     manifest::{RolloutProperties, same_image},
     names,
-    observed::Observed,
+    observed::{Observed, Unseen},
     plan::Plan,
 };
 
@@ -61,6 +61,8 @@ pub struct PartView {
     pub is_placed: bool,
     /// The hosts that ought to run it.
     pub hosts: BTreeMap<HostId, HostView>,
+    /// How many hosts more run another release where they can't be seen, and count as running it: they are waited for.
+    pub unseen: usize,
 }
 
 /// What a rollout sees of a host.
@@ -170,7 +172,29 @@ fn part_view(
         instances: workload.instances,
         is_placed: targets.is_some(),
         hosts,
+        unseen: unseen(name, workload, &new, observed),
     }
+}
+
+/// How many hosts run another release where they can't be seen.
+fn unseen(name: &str, workload: &Workload, new: &Release, observed: &Observed) -> usize {
+    let is_other = |unseen: &Unseen| {
+        let (image, annotations) = match workload.is_provider {
+            true => match unseen.host.providers.get(&workload.id) {
+                Some(there) => (there.image.as_deref(), &there.annotations),
+                None => return false,
+            },
+            false => match unseen.component(&workload.id) {
+                Some(there) => (Some(there.image.as_str()), &there.annotations),
+                None => return false,
+            },
+        };
+        names::managed_app(annotations) == Some(name) && !new.runs(image, annotations)
+    };
+    observed
+        .counted(workload)
+        .filter(|(_, unseen)| is_other(unseen))
+        .count()
 }
 
 /// Why hosts can't do what the plan asks of them for this part, where they told so.

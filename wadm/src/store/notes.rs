@@ -7,14 +7,18 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use trellis_lattice::{LinkKey, app::AppStatus};
+use trellis_lattice::{HostId, LinkKey, app::AppStatus};
 
 use super::{Bucket, StoreError};
-use crate::rollout::Rollout;
+use crate::{
+    observed::Host,
+    rollout::{Moment, Rollout},
+};
 
 const OWNED: &str = "owned.";
 const STATUS: &str = "status.";
 const ROLLOUT: &str = "rollout.";
+const HOST: &str = "host.";
 
 /// How long it is remembered that an application was, after nothing of it is left. A host that was cut off for longer
 /// keeps what it ran for it.
@@ -30,6 +34,16 @@ pub struct Owned {
     /// Configurations.
     #[serde(default)]
     pub configs: BTreeSet<String>,
+}
+
+/// What runs on a host of a PoP and counts as running there when the PoP can't be seen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NotedHost {
+    /// The host, with no more than that.
+    pub host: Host,
+    /// Since when it can't be seen; none while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Moment>,
 }
 
 /// The notes.
@@ -152,6 +166,43 @@ impl Notes {
         let key = format!("{ROLLOUT}{app}");
         let (rollout, revision) = self.bucket.read::<Rollout>(&key).await?;
         if rollout.is_some() {
+            self.bucket.delete(&key, revision).await?;
+        }
+        Ok(())
+    }
+
+    /// What is noted of hosts of PoPs.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer, or an entry holds something else.
+    pub async fn hosts(&self) -> Result<BTreeMap<HostId, NotedHost>, StoreError> {
+        let mut all = BTreeMap::new();
+        for key in self.bucket.keys().await? {
+            if let Some(Ok(id)) = key.strip_prefix(HOST).map(HostId::new)
+                && let (Some(host), _) = self.bucket.read::<NotedHost>(&key).await?
+            {
+                all.insert(id, host);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Notes a host of a PoP.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer.
+    pub async fn set_host(&self, id: &HostId, host: &NotedHost) -> Result<(), StoreError> {
+        self.set(&format!("{HOST}{id}"), host).await
+    }
+
+    /// Forgets a host.
+    ///
+    /// # Errors
+    /// JetStream doesn't answer.
+    pub async fn forget_host(&self, id: &HostId) -> Result<(), StoreError> {
+        let key = format!("{HOST}{id}");
+        let (host, revision) = self.bucket.read::<NotedHost>(&key).await?;
+        if host.is_some() {
             self.bucket.delete(&key, revision).await?;
         }
         Ok(())

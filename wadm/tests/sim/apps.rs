@@ -5,14 +5,17 @@ use trellis_wadm::manifest;
 use crate::world::World;
 
 /// The names of the applications.
-pub const NAMES: [&str; 3] = ["one", "two", RESIDENT];
+pub const NAMES: [&str; 4] = ["one", "two", RESIDENT, KEPT];
+
+/// The one that keeps what runs in PoPs that can't be seen.
+pub const KEPT: &str = "kept";
 
 /// The one that must stay in the EU, whatever its version.
 pub const RESIDENT: &str = "resident";
 
 impl World {
     /// An application of random parts. Its version is the time, so that each is another.
-    fn manifest(&mut self, name: &str) -> manifest::Manifest {
+    pub fn manifest(&mut self, name: &str) -> manifest::Manifest {
         let instances = self.rng.within(1, 12);
         let image = *self.rng.pick(&["a", "b", "bad"]);
         let scaler = match self.rng.within(0, 3) {
@@ -23,8 +26,17 @@ impl World {
             ),
             _ => "{type: daemonscaler, properties: {instances: 2}}".to_owned(),
         };
-        let placement = match name {
-            RESIDENT => "{type: placement, properties: {require: {region: eu}}}",
+        let placement = match (name, self.rng.within(0, 4)) {
+            (RESIDENT, 0) => "{type: placement, properties: {require: {region: eu}}}",
+            (RESIDENT, 1) => {
+                "{type: placement, properties: {residency: {region: eu}, onPartition: keep, partitionGrace: 4s}}"
+            }
+            (RESIDENT, _) => "{type: placement, properties: {residency: {region: eu}}}",
+            (KEPT, _) if self.hosts_die => {
+                "{type: placement, properties: {onPartition: keep, partitionGrace: 20s}}"
+            }
+            (KEPT, _) => "{type: placement, properties: {onPartition: keep}}",
+            (_, 0) => "{type: placement, properties: {partitionGrace: 5s}}",
             _ => "{type: placement, properties: {}}",
         };
         // Some are of the same value before and after, some not; one that another application uses too stays named so.
@@ -72,15 +84,7 @@ spec:
     pub fn change_app(&mut self) {
         let name = *self.rng.pick(&NAMES);
         match self.rng.within(0, 10) {
-            0..=5 => {
-                let manifest = self.manifest(name);
-                let version = format!("v{}", self.now_ms());
-                let mut app = self.store.apps.remove(name).unwrap_or_default();
-                app.add(version.clone(), manifest);
-                app.deployed_version = Some(version);
-                self.store.apps.insert(name.to_owned(), app);
-                self.tell(|| format!("{name} is deployed"));
-            }
+            0..=5 => self.deploy(name),
             6 | 7 => {
                 if let Some(app) = self.store.apps.get_mut(name) {
                     app.deployed_version = None;
@@ -93,6 +97,17 @@ spec:
             }
         }
         self.manifests_changed();
+    }
+
+    /// Deploys another version of an application.
+    pub fn deploy(&mut self, name: &str) {
+        let manifest = self.manifest(name);
+        let version = format!("v{}", self.now_ms());
+        let mut app = self.store.apps.remove(name).unwrap_or_default();
+        app.add(version.clone(), manifest);
+        app.deployed_version = Some(version);
+        self.store.apps.insert(name.to_owned(), app);
+        self.tell(|| format!("{name} is deployed"));
     }
 
     pub fn undeploy_all(&mut self) {

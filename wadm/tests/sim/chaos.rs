@@ -36,7 +36,10 @@ impl World {
     }
 
     fn fault(&mut self) {
-        let kind = self.rng.within(0, 100);
+        let kind = self.rng.within(0, 112);
+        if kind >= 100 {
+            return self.cut_some_pop();
+        }
         if kind < 30 {
             return self.change_app();
         }
@@ -133,10 +136,16 @@ impl World {
         };
         if self.rng.chance(600) {
             let (id, down) = (id.clone(), self.rng.within(0, 10_000));
+            // One that finds nobody who manages it starts what it ran by itself.
+            let resumes = !self.hears(&host) && self.rng.chance(700);
             self.after(down, move |world| {
                 if !world.hosts.contains_key(&id) {
-                    let (region, zone) = (&host.labels["region"], &host.labels["zone"]);
-                    world.start_host(&id, region, zone, host.beats);
+                    world.start_host(&id, &host.labels, host.beats);
+                    if resumes {
+                        let there = world.hosts.get_mut(&id).unwrap();
+                        there.components = host.components;
+                        there.providers = host.providers;
+                    }
                 }
             });
         }
@@ -211,6 +220,7 @@ impl World {
         self.late = 0;
         self.bad_images.clear();
         self.store.is_away = false;
+        self.mend_pops();
         let hosts: Vec<_> = self.hosts.keys().cloned().collect();
         for host in hosts {
             self.resume_host(&host);

@@ -24,7 +24,7 @@ const PATIENCE: u64 = 400_000;
 const QUIET: u64 = 65_000;
 
 impl World {
-    fn declared(&self) -> BTreeMap<String, App> {
+    pub fn declared(&self) -> BTreeMap<String, App> {
         let manifest_of = |name: &str| {
             let (_, manifest) = self.store.apps.get(name)?.deployed()?;
             Some(manifest)

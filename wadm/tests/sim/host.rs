@@ -22,14 +22,14 @@ use crate::{
 const BEAT: u64 = 400;
 const HEARTBEAT: u64 = 30_000;
 
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Component {
     pub image: String,
     pub annotations: Annotations,
     pub instances: u32,
 }
 
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Provider {
     pub image: String,
     pub annotations: Annotations,
@@ -57,20 +57,25 @@ impl World {
     pub fn join_host(&mut self) -> HostId {
         let life = self.life();
         let id: HostId = format!("H{life}").parse().unwrap();
-        let region = *self.rng.pick(&["eu", "us"]);
+        // A PoP is in one region. Some hosts are in none.
+        let (pop, region) = *self.rng.pick(&[("fra", "eu"), ("ams", "eu"), ("iad", "us"), ("", "us")]);
         let zone = *self.rng.pick(&["a", "b"]);
         let beats = !self.rng.chance(150);
-        self.start_host(&id, region, zone, beats);
+        let mut labels = Labels::from([
+            ("region".to_owned(), region.to_owned()),
+            ("zone".to_owned(), zone.to_owned()),
+        ]);
+        if !pop.is_empty() {
+            labels.insert("pop".to_owned(), pop.to_owned());
+        }
+        self.start_host(&id, &labels, beats);
         id
     }
 
     /// Starts a host, new or as it was, but running nothing.
-    pub fn start_host(&mut self, id: &HostId, region: &str, zone: &str, beats: bool) {
+    pub fn start_host(&mut self, id: &HostId, labels: &Labels, beats: bool) {
         let life = self.life();
-        let labels = Labels::from([
-            ("region".to_owned(), region.to_owned()),
-            ("zone".to_owned(), zone.to_owned()),
-        ]);
+        let labels = labels.clone();
         let host = Host {
             life,
             labels: labels.clone(),
@@ -85,7 +90,7 @@ impl World {
             busy_until: BTreeMap::new(),
         };
         self.hosts.insert(id.clone(), host);
-        self.tell(|| format!("{id} starts in {region}, {zone}; beats: {beats}"));
+        self.tell(|| format!("{id} starts with {labels:?}; beats: {beats}"));
         self.emit(
             id,
             event(
@@ -113,7 +118,7 @@ impl World {
         }
         let host = &self.hosts[&id];
         // One that is late is no use: those of a host that was cut off are not sent later.
-        if !host.is_paused && !host.is_cut {
+        if !host.is_paused && !host.is_cut && self.hears(host) {
             for manager in 0..self.managers.len() {
                 if self.is_lost() {
                     continue;

@@ -15,6 +15,8 @@ mod check;
 mod host;
 mod manager;
 mod message;
+mod partitions;
+mod pops;
 mod rng;
 mod store;
 mod world;
@@ -60,19 +62,14 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-#[test]
-fn whatever_happens_the_lattice_becomes_as_declared() {
+/// Runs every seed that is asked for, and gives what each brought. One alone is told.
+fn over_seeds<O: Send>(run: impl Fn(u64, bool) -> O + Sync) -> Vec<O> {
     let (first, runs) = (number("TRELLIS_SIM_SEED"), number("TRELLIS_SIM_RUNS"));
     if let (Some(seed), None) = (first, runs) {
-        let outcome = run(seed, true);
-        println!(
-            "seed {seed}: as declared after {} ms; {} commands",
-            outcome.converged_ms, outcome.commands
-        );
-        return;
+        return vec![run(seed, true)];
     }
     let (first, runs) = (first.unwrap_or_default(), runs.unwrap_or(RUNS));
-    let (next, begun) = (AtomicU64::new(first), Instant::now());
+    let next = AtomicU64::new(first);
     let work = || {
         let mut outcomes = Vec::new();
         loop {
@@ -104,13 +101,26 @@ fn whatever_happens_the_lattice_becomes_as_declared() {
             ),
         }
     }
-    let mut times: Vec<u64> = outcomes
-        .iter()
-        .map(|outcome| outcome.converged_ms)
-        .collect();
+    outcomes
+}
+
+/// The middle and the worst of some times.
+fn times(times: impl Iterator<Item = u64>) -> String {
+    let mut times: Vec<u64> = times.collect();
     times.sort_unstable();
+    format!(
+        "median {} ms, worst {} ms",
+        times[times.len() / 2],
+        times[times.len() - 1]
+    )
+}
+
+#[test]
+fn whatever_happens_the_lattice_becomes_as_declared() {
+    let begun = Instant::now();
+    let outcomes = over_seeds(run);
     println!(
-        "{} runs in {:.1} s; {} commands, {} leaderships; as declared after the faults: median {} ms, worst {} ms",
+        "{} runs in {:.1} s; {} commands, {} leaderships; as declared after the faults: {}",
         outcomes.len(),
         begun.elapsed().as_secs_f64(),
         outcomes.iter().map(|outcome| outcome.commands).sum::<u64>(),
@@ -118,8 +128,20 @@ fn whatever_happens_the_lattice_becomes_as_declared() {
             .iter()
             .map(|outcome| outcome.leaderships)
             .sum::<u64>(),
-        times[times.len() / 2],
-        times[times.len() - 1],
+        times(outcomes.iter().map(|outcome| outcome.converged_ms)),
+    );
+}
+
+#[test]
+fn pops_that_are_cut_off_lose_and_double_nothing() {
+    let begun = Instant::now();
+    let outcomes = over_seeds(partitions::run);
+    let converged: Vec<u64> = outcomes.into_iter().flatten().collect();
+    println!(
+        "{} links mended in {:.1} s; as declared after that: {}",
+        converged.len(),
+        begun.elapsed().as_secs_f64(),
+        times(converged.into_iter()),
     );
 }
 

@@ -43,6 +43,13 @@ impl World {
         self.after(timeout, move |world| {
             times_out(world, failure(FailureKind::TimedOut, "no answer in time"));
         });
+        if host.as_ref().is_some_and(|host| self.refuses_at_once(host)) {
+            let delay = self.delay();
+            let refused = answer.clone();
+            self.after(delay, move |world| {
+                refused(world, failure(FailureKind::NoResponder, "nobody is there"));
+            });
+        }
         let act = Rc::new(act);
         let times = if self.lost > 0 && self.rng.chance(5) {
             2
@@ -77,6 +84,7 @@ impl World {
                 .hosts
                 .iter()
                 .filter(|(_, host)| !host.is_cut && !host.is_paused)
+                .filter(|(_, host)| self.reaches(host) && self.hears(host))
                 .map(|(id, _)| id.clone())
                 .collect();
             (!there.is_empty()).then(|| self.rng.pick(&there).clone())
@@ -91,6 +99,10 @@ impl World {
             });
             return;
         };
+        if !self.reaches(&self.hosts[&host]) {
+            // Lost where the link is cut.
+            return;
+        }
         self.at_host(&host.clone(), move |world| {
             let reply = act(world, &host);
             world.leave_host(&host, move |world| answer(world, reply));
@@ -114,6 +126,9 @@ impl World {
             return;
         }
         let delay = self.delay();
+        if self.hosts.get(id).is_some_and(|host| !self.hears(host)) {
+            return;
+        }
         let Some(host) = self.hosts.get_mut(id) else {
             return;
         };
@@ -127,6 +142,9 @@ impl World {
     /// A host tells everybody of something. Of one host everybody hears it in order, as far as at all.
     pub fn emit(&mut self, id: &HostId, event: Event) {
         self.tell(|| format!("{id} tells {}", event.name()));
+        if !self.hears(&self.hosts[id]) {
+            return;
+        }
         for manager in 0..self.managers.len() {
             let times = if self.lost > 0 && self.rng.chance(5) {
                 2

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use trellis_lattice::HostId;
 use trellis_wadm::{
     lease::Entry,
     rollout::Rollout,
-    store::{Owned, StoredApp},
+    store::{NotedHost, Owned, StoredApp},
 };
 
 use crate::world::World;
@@ -15,6 +16,7 @@ pub struct Store {
     pub apps: BTreeMap<String, StoredApp>,
     pub owned: BTreeMap<String, Owned>,
     pub rollouts: BTreeMap<String, Rollout>,
+    pub hosts: BTreeMap<HostId, NotedHost>,
     pub lease: Option<Entry>,
     pub lease_revision: u64,
     /// Whether it does not answer.

@@ -7,7 +7,7 @@ use std::{
 
 use trellis_lattice::{HostId, Link, LinkKey, config::Config};
 
-use crate::{host::Host, manager::Manager, rng::Rng, store::Store};
+use crate::{host::Host, manager::Manager, pops::Cut, rng::Rng, store::Store};
 
 /// Something that happens at its time.
 pub type Happening = Box<dyn FnOnce(&mut World)>;
@@ -19,6 +19,10 @@ pub struct World {
     pub configs: BTreeMap<String, Config>,
     pub managers: Vec<Manager>,
     pub store: Store,
+    /// Whether hosts die for good: then what is kept has to be given up after a while.
+    pub hosts_die: bool,
+    /// PoPs whose links are cut.
+    pub cuts: BTreeMap<String, Cut>,
     /// Of 1,000 messages so many are lost, and so many are late.
     pub lost: u64,
     pub late: u64,
@@ -36,14 +40,28 @@ pub struct World {
 }
 
 impl World {
+    /// A lattice of some hosts and managers.
     pub fn new(seed: u64, is_told: bool) -> Self {
-        let mut world = Self {
+        let mut world = Self::empty(seed, is_told);
+        world.hosts_die = true;
+        for _ in 0..world.rng.within(1, 7) {
+            world.join_host();
+        }
+        world.start_managers();
+        world
+    }
+
+    /// Nothing but what follows from the seed.
+    pub fn empty(seed: u64, is_told: bool) -> Self {
+        Self {
             rng: Rng::new(seed),
             hosts: BTreeMap::new(),
             links: BTreeMap::new(),
             configs: BTreeMap::new(),
             managers: Vec::new(),
             store: Store::default(),
+            hosts_die: false,
+            cuts: BTreeMap::new(),
             lost: 0,
             late: 0,
             bad_images: Vec::new(),
@@ -55,17 +73,16 @@ impl World {
             now_ms: 0,
             order: 0,
             queue: BTreeMap::new(),
-        };
-        for _ in 0..world.rng.within(1, 7) {
-            world.join_host();
         }
-        let managers = *world.rng.pick(&[1, 2, 2, 3]);
+    }
+
+    pub fn start_managers(&mut self) {
+        let managers = *self.rng.pick(&[1, 2, 2, 3]);
         for index in 0..managers {
-            world.managers.push(Manager::new(index));
-            let delay = world.rng.within(0, 500);
-            world.after(delay, move |world| world.start_manager(index));
+            self.managers.push(Manager::new(index));
+            let delay = self.rng.within(0, 500);
+            self.after(delay, move |world| world.start_manager(index));
         }
-        world
     }
 
     pub fn now(&self) -> Instant {

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use super::residency;
 use crate::manifest::{
-    AutoscaleProperties, Component, PlacementProperties, RolloutProperties, Strategy, Trait,
-    TraitProperties,
+    AutoscaleProperties, Component, OnPartition, PlacementProperties, RolloutProperties, Strategy,
+    Trait, TraitProperties,
     problem::{Findings, Path},
 };
 
@@ -50,6 +51,17 @@ fn placement(
                 format!("{key}={value} is required too: no host could ever meet both"),
             );
         }
+    }
+    residency::check(component, properties, path, findings);
+    if let Some(grace) = properties.partition_grace {
+        let path = path.field("partitionGrace");
+        if grace.0.is_zero() && properties.on_partition == OnPartition::Keep {
+            findings.error(
+                &path,
+                "is 0: nothing would be kept; leave it out, or use `onPartition: replace`",
+            );
+        }
+        span(grace.0, &path, findings);
     }
     let path = path.field("topologySpread");
     if properties.topology_spread.len() > MAX_TOPOLOGIES {

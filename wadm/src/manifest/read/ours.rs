@@ -2,8 +2,8 @@
 
 use super::{Fields, Unknown, count, list, text, texts};
 use crate::manifest::{
-    AutoscaleProperties, CanaryStep, HealthGate, PlacementProperties, RolloutProperties, Span,
-    Strategy, TopologySpread,
+    AutoscaleProperties, CanaryStep, HealthGate, OnPartition, PlacementProperties, Residency,
+    RolloutProperties, Span, Strategy, TopologySpread,
     problem::{Findings, Path},
     suggest::hint,
     tree::{Node, Value},
@@ -16,14 +16,18 @@ pub(super) fn placement(
 ) -> Option<PlacementProperties> {
     let known = &[
         "require",
+        "residency",
         "avoid",
         "tolerate",
         "topologySpread",
         "priority",
         "overflow",
+        "onPartition",
+        "partitionGrace",
     ];
     let mut fields = Fields::open(node, path, known, Unknown::Refused, findings)?;
     let require = fields.optional("require", texts);
+    let residency = fields.optional("residency", residency);
     let avoid = fields.optional("avoid", texts);
     let tolerate = fields.optional("tolerate", texts);
     let topology_spread = fields.optional("topologySpread", |node, path, findings| {
@@ -31,14 +35,45 @@ pub(super) fn placement(
     });
     let priority = fields.optional("priority", number);
     let overflow = fields.optional("overflow", truth);
+    let on_partition = fields.optional("onPartition", on_partition);
+    let partition_grace = fields.optional("partitionGrace", span);
     Some(PlacementProperties {
         require: require?.unwrap_or_default(),
+        residency: residency?,
         avoid: avoid?.unwrap_or_default(),
         tolerate: tolerate?.unwrap_or_default(),
         topology_spread: topology_spread?.unwrap_or_default(),
         priority: priority?.unwrap_or_default(),
         overflow: overflow?.unwrap_or_default(),
+        on_partition: on_partition?.unwrap_or_default(),
+        partition_grace: partition_grace?,
     })
+}
+
+fn residency(node: &Node, path: &Path, findings: &mut Findings) -> Option<Residency> {
+    let known = &["region", "pop"];
+    let mut fields = Fields::open(node, path, known, Unknown::Refused, findings)?;
+    let region = fields.optional("region", text);
+    let pop = fields.optional("pop", text);
+    Some(Residency {
+        region: region?,
+        pop: pop?,
+    })
+}
+
+fn on_partition(node: &Node, path: &Path, findings: &mut Findings) -> Option<OnPartition> {
+    match text(node, path, findings)?.as_str() {
+        "replace" => Some(OnPartition::Replace),
+        "keep" => Some(OnPartition::Keep),
+        other => {
+            let hint = hint(other, ["replace", "keep"]);
+            findings.error(
+                path,
+                format!("is {other:?}: use \"replace\" or \"keep\"{hint}"),
+            );
+            None
+        }
+    }
 }
 
 fn topology(node: &Node, path: &Path, findings: &mut Findings) -> Option<TopologySpread> {

@@ -11,7 +11,7 @@ use super::{
     unit::{Kind, Unit},
 };
 use crate::{
-    desired::App,
+    desired::{App, Workload},
     names,
     observed::Observed,
     plan::{requests, running::Running},
@@ -65,6 +65,9 @@ pub struct SpreadExplanation {
     pub chosen: Vec<Chosen>,
     /// The hosts that it has none on, by the reason.
     pub others: Vec<Others>,
+    /// What counts as running on hosts that can't be seen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<HostId, u32>,
     /// How it is spread over labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topology: Vec<Topology>,
@@ -200,7 +203,7 @@ pub fn explain(
             wanted: 0,
             placed: 0,
             spreads: Vec::new(),
-            notes: Vec::new(),
+            notes: residency(request.workload).into_iter().collect(),
         });
         whole.wanted = whole.wanted.saturating_add(spread.wanted);
         whole.placed = whole.placed.saturating_add(spread.placed);
@@ -216,6 +219,14 @@ pub fn explain(
     parts
         .filter_map(|part| by_part.remove(part.id.as_str()))
         .collect()
+}
+
+/// What a residency means.
+fn residency(workload: &Workload) -> Option<String> {
+    let residency = workload.rules.residency.as_ref()?;
+    Some(format!(
+        "residency keeps it and its calls within {residency}: it runs nowhere else, also while no host there is seen"
+    ))
 }
 
 impl Board<'_, '_> {
@@ -238,12 +249,13 @@ impl Board<'_, '_> {
         SpreadExplanation {
             name: place.name.clone(),
             weight: place.weight,
-            wanted: unit.wanted,
+            wanted: unit.declared,
             overflow: unit.overflow,
-            placed: unit.placed(),
+            placed: unit.placed().saturating_add(unit.kept()),
             chosen: chosen.collect(),
             others: self.others(index, missing.is_some()),
             topology: self.topology(index),
+            kept: unit.kept.iter().cloned().collect(),
             missing: missing.map(|missing| MissingExplanation {
                 instances: missing.instances,
                 rule: missing.rule,

@@ -2,16 +2,20 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
+use trellis_lattice::HostId;
+
 use super::{
     Request,
     even::{Counts, Share, even},
     fit::{Fit, Rules},
     hosts::{Hosts, hash},
+    kept::{kept, left},
     topology::Cells,
 };
 use crate::{
     desired::Workload,
     names,
+    observed::Observed,
     plan::{running::Running, share},
 };
 
@@ -24,8 +28,12 @@ pub(super) struct Unit {
     /// The number of its priority: lower numbers come first.
     pub(super) class: u32,
     pub(super) kind: Kind,
-    /// How many instances; a provider's are hosts.
+    /// How many instances as declared; a provider's are hosts.
+    pub(super) declared: u32,
+    /// How many of them on hosts that are seen.
     pub(super) wanted: u32,
+    /// What counts as running on hosts that are not seen, and stays as it is.
+    pub(super) kept: Vec<(HostId, u32)>,
     /// How many of them the spread has from others that have no host.
     pub(super) overflow: u32,
     pub(super) fit: Rc<Fit>,
@@ -68,6 +76,7 @@ const ANOTHER_S: u32 = 1;
 pub(super) fn units<'a>(
     requests: &[Request<'a>],
     rules: &mut Rules<'a, '_, '_>,
+    observed: &Observed,
     running: &Running<'_>,
 ) -> Vec<Unit> {
     let mut units = Vec::with_capacity(requests.len());
@@ -84,14 +93,14 @@ pub(super) fn units<'a>(
             .iter()
             .map(|place| rules.fit(workload, place))
             .collect();
-        let (wanted, overflow) = wanted(workload, &fits);
+        let kept = kept(workload, observed);
+        let (wanted, overflow) = wanted(workload, &fits, &kept);
         let now = match workload.is_provider {
             true => provider_now(workload, &fits, running),
             false => component_now(workload, &fits, &wanted, running),
         };
-        for (spread, ((fit, now), place)) in
-            fits.into_iter().zip(now).zip(&workload.spreads).enumerate()
-        {
+        let spreads = fits.into_iter().zip(now).zip(kept).zip(&workload.spreads);
+        for (spread, (((fit, now), kept), place)) in spreads.enumerate() {
             let ran = now.clone();
             let (holders, assigned) = match workload.is_provider {
                 true => (now, Counts::new()),
@@ -102,7 +111,9 @@ pub(super) fn units<'a>(
                 spread,
                 class,
                 kind: Kind::of(workload),
+                declared: wanted[spread].saturating_add(sum(&kept)),
                 wanted: wanted[spread],
+                kept,
                 overflow: overflow[spread],
                 fit,
                 skews: skews(workload),
@@ -133,8 +144,12 @@ fn skews(workload: &Workload) -> Vec<u32> {
     topologies.map(|one| one.max_skew.max(1)).collect()
 }
 
-/// How many instances each spread has, and how many of them are others'.
-fn wanted(workload: &Workload, fits: &[Rc<Fit>]) -> (Vec<u32>, Vec<u32>) {
+/// How many instances each spread has on hosts that are seen, and how many of them are others'.
+fn wanted(
+    workload: &Workload,
+    fits: &[Rc<Fit>],
+    kept: &[Vec<(HostId, u32)>],
+) -> (Vec<u32>, Vec<u32>) {
     if workload.is_daemon {
         let each = |fit: &Rc<Fit>| match (workload.instances, workload.is_provider) {
             (0, _) => 0,
@@ -144,7 +159,12 @@ fn wanted(workload: &Workload, fits: &[Rc<Fit>]) -> (Vec<u32>, Vec<u32>) {
         return (fits.iter().map(each).collect(), vec![0; fits.len()]);
     }
     let weights: Vec<u32> = workload.spreads.iter().map(|place| place.weight).collect();
-    let mut shares = share::by_weight(workload.instances, &weights);
+    let shares = share::by_weight(workload.instances, &weights);
+    let mut shares: Vec<u32> = shares
+        .into_iter()
+        .zip(kept)
+        .map(|(share, kept)| left(share, sum(kept)))
+        .collect();
     let nowhere = |spread: usize| fits[spread].hosts.is_empty();
     let without: Vec<usize> = (0..shares.len()).filter(|one| nowhere(*one)).collect();
     let mut overflow = vec![0; shares.len()];
@@ -256,7 +276,7 @@ pub(super) fn run(spreads: &mut [Unit]) -> bool {
     is_new
 }
 
-fn sum(counts: &[(u32, u32)]) -> u32 {
+fn sum<H>(counts: &[(H, u32)]) -> u32 {
     let counts = counts.iter().map(|(_, count)| *count);
     counts.fold(0, u32::saturating_add)
 }
@@ -269,6 +289,10 @@ impl Unit {
 
     pub(super) fn placed(&self) -> u32 {
         sum(&self.assigned)
+    }
+
+    pub(super) fn kept(&self) -> u32 {
+        sum(&self.kept)
     }
 
     /// Gives up to that many instances on a host; gives how many it gave.

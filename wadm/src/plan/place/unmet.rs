@@ -15,7 +15,9 @@ impl Board<'_, '_> {
         let has_no_host = unit.fit.hosts.is_empty();
         let instances = match unit.kind {
             // Of no host there is no number.
-            Kind::Daemon(_) | Kind::ProviderDaemon if has_no_host => request.workload.instances,
+            Kind::Daemon(_) | Kind::ProviderDaemon if has_no_host && unit.kept.is_empty() => {
+                request.workload.instances
+            }
             Kind::ProviderDaemon => 0,
             _ => unit.wanted.saturating_sub(unit.placed()),
         };
@@ -58,10 +60,15 @@ impl Board<'_, '_> {
         let mut left: Vec<u32> = (0..).take(all).collect();
         left.retain(|host| self.hosts.host(*host).meets(&wanted));
         if left.is_empty() {
-            let why = format!(
+            let mut why = format!(
                 "{instances} instance(s) wait for a host with labels {}: none of the {all} host(s) has them",
                 labels(&wanted)
             );
+            if let Some(residency) = &rules.residency {
+                why.push_str(&format!(
+                    "; their residency keeps them within {residency}: they go nowhere else"
+                ));
+            }
             return (Rule::Labels, why);
         }
         let with = with(&wanted);

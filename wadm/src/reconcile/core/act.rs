@@ -20,6 +20,7 @@ impl Core {
     pub(super) fn plan(&mut self, now: Instant) {
         self.has_news = false;
         self.planned = now;
+        self.observed.at = self.rolls.moment(now);
         self.ask_configs();
         let mut owned: BTreeMap<String, Owned> = self
             .catalog
@@ -55,6 +56,7 @@ impl Core {
         self.commands
             .set_due(due.into_iter().map(|step| step.command.clone()));
         self.step_rollouts(&plan, now);
+        self.note_hosts();
         self.tell(&plan);
         self.teller.planned(plan, &self.attempts, now);
     }
@@ -107,6 +109,8 @@ impl Core {
                 effects.push(Effect::Ask(id, question));
             } else if let Some((app, owned)) = self.owned.send(id) {
                 effects.push(Effect::NoteOwned(id, app, owned));
+            } else if let Some(effect) = self.pops.send(id) {
+                effects.push(effect);
             } else if let Some(effect) = self.rolls.send(id, &self.desired, now) {
                 effects.push(effect);
             } else if let Some(command) = self.commands.send(id, now) {

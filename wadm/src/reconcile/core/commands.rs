@@ -20,6 +20,10 @@ const MAX_PER_HOST: usize = 16;
 /// After that long there won't be an answer, whatever became of it.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
+/// After that long it is worth asking whether the host can be reached at all: hosts answer at once, whatever they are
+/// told to do.
+const OVERDUE: Duration = Duration::from_secs(1);
+
 /// The commands.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
@@ -35,6 +39,8 @@ pub(super) struct Commands {
 struct InFlight {
     command: Command,
     since: Instant,
+    /// Whether it was told that it is overdue.
+    is_told: bool,
 }
 
 impl Commands {
@@ -76,6 +82,7 @@ impl Commands {
         let in_flight = InFlight {
             command: command.clone(),
             since: now,
+            is_told: false,
         };
         self.in_flight.insert(id, in_flight);
         Some(command)
@@ -108,6 +115,36 @@ impl Commands {
     /// Gives up those that have no answer; gives them.
     pub(super) fn wake(&mut self, now: Instant) -> Vec<Command> {
         let lost = self.ids(|in_flight| now.duration_since(in_flight.since) >= GIVEN_UP);
+        lost.into_iter().filter_map(|id| self.done(id)).collect()
+    }
+
+    /// The hosts that should have answered a command by now, once for each command.
+    pub(super) fn overdue(&mut self, now: Instant) -> BTreeSet<HostId> {
+        let mut hosts = BTreeSet::new();
+        for in_flight in self.in_flight.values_mut() {
+            let is_overdue = now.duration_since(in_flight.since) >= OVERDUE;
+            if let (true, false, Some(host)) =
+                (is_overdue, in_flight.is_told, in_flight.command.host())
+            {
+                in_flight.is_told = true;
+                hosts.insert(host.clone());
+            }
+        }
+        hosts
+    }
+
+    /// When that is to be looked at again.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let in_flight = self.in_flight.values();
+        let untold = in_flight.filter(|one| !one.is_told && one.command.host().is_some());
+        untold.map(|one| one.since + OVERDUE).min()
+    }
+
+    /// Gives up those to a host that were sent before then; gives them.
+    pub(super) fn give_up(&mut self, host: &HostId, before: Instant) -> Vec<Command> {
+        let lost = self.ids(|in_flight| {
+            in_flight.command.host() == Some(host) && in_flight.since < before
+        });
         lost.into_iter().filter_map(|id| self.done(id)).collect()
     }
 

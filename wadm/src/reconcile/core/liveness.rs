@@ -1,5 +1,10 @@
-//! Which hosts are alive. Those that beat are asked once they are silent, and are lost at once when they don't answer;
-//! those that don't (1.x's) are lost when they have not answered pings for a while.
+//! Which hosts are alive. Those that beat are asked once they are silent, and are gone when they don't answer; those that
+//! don't (1.x's) are gone when they have not answered pings for a while.
+//!
+//! Who is gone while others of its PoP give signs of life is lost. Where a whole PoP is gone it is cut off, and not
+//! necessarily lost: so before any of its hosts is lost it has to be clear that another one lives.
+
+mod release;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,14 +14,18 @@ use std::{
 use trellis_lattice::HostId;
 
 use super::super::Settings;
+pub(super) use release::Cut;
 
 /// The hosts' signs of life.
 #[derive(Debug)]
 pub(super) struct Liveness {
     silence: Duration,
     host_grace: Duration,
+    probe: Duration,
+    pop_silence: Duration,
     pulses: BTreeMap<HostId, Pulse>,
-    /// Those that did not answer when asked; lost together with those that are still being asked.
+    /// Those that did not answer when asked; lost together with those that are still being asked, and only where it is
+    /// clear what became of their PoP.
     gone: BTreeSet<HostId>,
     /// Nobody can be silent for too long before then.
     check_at: Option<Instant>,
@@ -34,7 +43,13 @@ struct Pulse {
     patient_until: Instant,
     /// Since when it is being asked.
     probed: Option<Instant>,
+    /// How long its answers take, at most, lately.
+    round_trip: Duration,
 }
+
+/// How much longer than its answers take a host is waited for, and the longest answer that this is made of.
+const PATIENCE: u32 = 3;
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(1);
 
 /// What looking at the hosts brought.
 #[derive(Debug, Default, PartialEq)]
@@ -43,6 +58,8 @@ pub(super) struct Checked {
     pub(super) probe: Vec<HostId>,
     /// Given up.
     pub(super) lost: Vec<HostId>,
+    /// PoPs that are gone with all of their hosts.
+    pub(super) cut: Vec<Cut>,
 }
 
 impl Liveness {
@@ -50,16 +67,20 @@ impl Liveness {
         Self {
             silence: settings.silence,
             host_grace: settings.host_grace,
+            probe: settings.probe,
+            pop_silence: settings.pop_silence,
             pulses: BTreeMap::new(),
             gone: BTreeSet::new(),
             check_at: None,
         }
     }
 
-    /// A host gave a sign of life.
-    pub(super) fn heard(&mut self, host: &HostId, now: Instant, is_beat: bool) {
+    /// A host gave a sign of life; gives how long it had given none.
+    pub(super) fn heard(&mut self, host: &HostId, now: Instant, is_beat: bool) -> Duration {
+        let mut silence = Duration::ZERO;
         if let Some(pulse) = self.pulses.get_mut(host) {
-            pulse.heard = now;
+            silence = now.saturating_duration_since(pulse.heard);
+            pulse.heard = now.max(pulse.heard);
             pulse.silent_since = None;
             // Its next silence counts, whatever patience there was.
             let is_news = pulse.patient_until > now || (is_beat && !pulse.beats);
@@ -75,6 +96,7 @@ impl Liveness {
                 silent_since: None,
                 patient_until: now,
                 probed: None,
+                round_trip: Duration::ZERO,
             };
             self.pulses.insert(host.clone(), pulse);
             if is_beat {
@@ -84,6 +106,25 @@ impl Liveness {
         if self.gone.remove(host) {
             self.check_by(now + self.silence);
         }
+        if !self.gone.is_empty() {
+            // It may tell what became of its PoP; but not each beat of a thousand hosts.
+            self.check_by(now + self.probe / 8);
+        }
+        silence
+    }
+
+    /// A host answered after so long.
+    pub(super) fn took(&mut self, host: &HostId, round_trip: Duration) {
+        if let Some(pulse) = self.pulses.get_mut(host) {
+            let before = pulse.round_trip * 7 / 8;
+            pulse.round_trip = round_trip.min(MAX_ROUND_TRIP).max(before);
+        }
+    }
+
+    /// How long a host may take to answer a probe.
+    pub(super) fn patience(&self, host: &HostId) -> Duration {
+        let round_trip = self.pulses.get(host).map(|pulse| pulse.round_trip);
+        self.probe.max(round_trip.unwrap_or_default() * PATIENCE)
     }
 
     /// A host that is known did not answer.
@@ -138,8 +179,12 @@ impl Liveness {
         }
     }
 
-    /// Looks who is silent for too long.
-    pub(super) fn check(&mut self, now: Instant) -> Checked {
+    /// Looks who is silent for too long. `pop_of` tells a host's PoP, where it is known to have one.
+    pub(super) fn check<'p>(
+        &mut self,
+        now: Instant,
+        pop_of: impl Fn(&HostId) -> Option<&'p str>,
+    ) -> Checked {
         let mut checked = Checked::default();
         if self.check_at.is_none_or(|at| now < at) {
             return checked;
@@ -150,7 +195,7 @@ impl Liveness {
                 && now >= pulse.patient_until
                 && now.duration_since(pulse.heard) >= silence
         };
-        let mut probe = self
+        let probe = self
             .pulses
             .iter()
             .any(|(host, pulse)| !self.gone.contains(host) && is_too_silent(pulse, self.silence));
@@ -160,22 +205,16 @@ impl Liveness {
                 pulse.probed = Some(now);
                 checked.probe.push(host.clone());
             }
-            let is_lost = !pulse.beats
+            let is_gone = !pulse.beats
                 && now >= pulse.patient_until
                 && pulse
                     .silent_since
                     .is_some_and(|since| now.duration_since(since) >= self.host_grace);
-            if is_lost {
-                checked.lost.push(host.clone());
+            if is_gone {
+                self.gone.insert(host.clone());
             }
         }
-        probe = self.pulses.values().any(|pulse| pulse.probed.is_some());
-        if !probe {
-            checked.lost.extend(std::mem::take(&mut self.gone));
-        }
-        for host in &checked.lost {
-            self.pulses.remove(host);
-        }
+        let again = self.release(now, pop_of, &mut checked);
         self.check_at = self
             .pulses
             .iter()
@@ -188,6 +227,7 @@ impl Liveness {
                 };
                 Some(at.max(pulse.patient_until))
             })
+            .chain(again)
             .min();
         checked
     }
@@ -235,6 +275,17 @@ mod tests {
         name.parse().unwrap()
     }
 
+    fn nowhere(_: &HostId) -> Option<&'static str> {
+        None
+    }
+
+    /// The first letter of a host's name is its PoP.
+    fn pop(host: &HostId) -> Option<&'static str> {
+        ["A", "B"]
+            .into_iter()
+            .find(|pop| host.as_str().starts_with(pop))
+    }
+
     /// Beats of these hosts for a while; gives the time of the last.
     fn beating(liveness: &mut Liveness, hosts: &[&str], start: Instant) -> Instant {
         let mut now = start;
@@ -242,7 +293,7 @@ mod tests {
             now += BEAT;
             for name in hosts {
                 liveness.heard(&host(name), now, true);
-                assert_eq!(liveness.check(now), Checked::default());
+                assert_eq!(liveness.check(now, nowhere), Checked::default());
             }
         }
         now
@@ -256,11 +307,11 @@ mod tests {
         let now = last + Duration::from_secs(1);
         liveness.heard(&host("A"), now, true);
         assert!(liveness.next().is_some_and(|at| at <= now));
-        let checked = liveness.check(now);
+        let checked = liveness.check(now, nowhere);
         assert_eq!((checked.probe, checked.lost), (vec![host("B")], vec![]));
         liveness.probed(&host("B"), true, now + BEAT);
-        assert_eq!(liveness.check(now + BEAT).lost, [host("B")]);
-        assert_eq!(liveness.check(now + BEAT), Checked::default());
+        assert_eq!(liveness.check(now + BEAT, nowhere).lost, [host("B")]);
+        assert_eq!(liveness.check(now + BEAT, nowhere), Checked::default());
     }
 
     #[test]
@@ -268,16 +319,16 @@ mod tests {
         let start = Instant::now();
         let mut liveness = Liveness::new(&Settings::default());
         let now = beating(&mut liveness, &["A"], start) + Duration::from_secs(1);
-        assert_eq!(liveness.check(now).probe, [host("A")]);
+        assert_eq!(liveness.check(now, nowhere).probe, [host("A")]);
         liveness.heard(&host("A"), now + BEAT, false);
         liveness.answered(&host("A"), now + BEAT);
-        assert_eq!(liveness.check(now + BEAT), Checked::default());
+        assert_eq!(liveness.check(now + BEAT, nowhere), Checked::default());
         // A beat that comes while the probe fails does too.
         let now = now + BEAT + Duration::from_secs(1);
-        assert_eq!(liveness.check(now).probe, [host("A")]);
+        assert_eq!(liveness.check(now, nowhere).probe, [host("A")]);
         liveness.heard(&host("A"), now, true);
         liveness.probed(&host("A"), true, now);
-        assert_eq!(liveness.check(now), Checked::default());
+        assert_eq!(liveness.check(now, nowhere), Checked::default());
     }
 
     #[test]
@@ -288,13 +339,13 @@ mod tests {
         // B's last beat is a little later.
         liveness.heard(&host("B"), last + BEAT * 9 / 10, true);
         let now = last + Duration::from_secs(1);
-        assert_eq!(liveness.check(now).probe.len(), 3);
+        assert_eq!(liveness.check(now, nowhere).probe.len(), 3);
         for name in ["A", "C"] {
             liveness.probed(&host(name), true, now);
-            assert_eq!(liveness.check(now).lost, []);
+            assert_eq!(liveness.check(now, nowhere).lost, []);
         }
         liveness.probed(&host("B"), true, now);
-        assert_eq!(liveness.check(now).lost.len(), 3);
+        assert_eq!(liveness.check(now, nowhere).lost.len(), 3);
     }
 
     #[test]
@@ -305,11 +356,11 @@ mod tests {
         let patience = last + Duration::from_secs(8);
         liveness.be_patient(patience);
         let back = last + Duration::from_secs(3);
-        assert_eq!(liveness.check(back), Checked::default());
+        assert_eq!(liveness.check(back, nowhere), Checked::default());
         liveness.heard(&host("A"), back, true);
         let now = back + Duration::from_secs(1);
-        assert_eq!(liveness.check(now).probe, [host("A")]);
-        assert_eq!(liveness.check(patience).probe, [host("B")]);
+        assert_eq!(liveness.check(now, nowhere).probe, [host("A")]);
+        assert_eq!(liveness.check(patience, nowhere).probe, [host("B")]);
     }
 
     #[test]
@@ -322,6 +373,96 @@ mod tests {
         liveness.silent(&host("A"), now);
         let at = liveness.next().unwrap();
         assert_eq!(at, now + Duration::from_secs(3));
-        assert_eq!(liveness.check(at).lost, [host("A")]);
+        assert_eq!(liveness.check(at, nowhere).lost, [host("A")]);
+    }
+
+    /// Asks those that are silent, and none of them answers.
+    fn silent(liveness: &mut Liveness, now: Instant) -> Checked {
+        let checked = liveness.check(now, pop);
+        for host in &checked.probe {
+            liveness.probed(host, true, now);
+        }
+        checked
+    }
+
+    #[test]
+    fn a_pop_that_falls_silent_as_a_whole_is_cut_and_no_host_of_it_lost() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(&Settings::default());
+        let last = beating(&mut liveness, &["A1", "A2", "B1"], start);
+        // A1's last beat; A2's is one later, and so is all of B.
+        let cut = last + BEAT;
+        for name in ["A2", "B1"] {
+            liveness.heard(&host(name), cut, true);
+        }
+        let mut now = cut;
+        let cut_at = loop {
+            now += Duration::from_millis(50);
+            liveness.heard(&host("B1"), now, true);
+            let checked = silent(&mut liveness, now);
+            assert_eq!(checked.lost, []);
+            if let Some(cut) = checked.cut.into_iter().next() {
+                break cut;
+            }
+            assert!(now < cut + Duration::from_secs(3));
+        };
+        assert_eq!(
+            cut_at,
+            Cut {
+                pop: "A".into(),
+                hosts: vec![host("A1"), host("A2")],
+                heard: cut
+            }
+        );
+        // Not before a manager that lost its own connection stopped to act.
+        assert!(now >= cut + Settings::default().pop_silence);
+        assert!(!liveness.knows(&host("A1")) && liveness.knows(&host("B1")));
+    }
+
+    #[test]
+    fn who_is_gone_while_another_of_its_pop_lives_is_lost() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(&Settings::default());
+        let last = beating(&mut liveness, &["A1", "A2"], start);
+        let now = last + Duration::from_secs(1);
+        liveness.heard(&host("A2"), now, true);
+        silent(&mut liveness, now);
+        let checked = liveness.check(now, pop);
+        assert_eq!((checked.lost, checked.cut), (vec![host("A1")], vec![]));
+    }
+
+    #[test]
+    fn nobody_is_lost_while_its_pop_may_be_cut() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(&Settings::default());
+        let last = beating(&mut liveness, &["A1", "A2"], start);
+        // A1 was not heard of for a beat more than A2: so it is asked first.
+        liveness.heard(&host("A2"), last + BEAT, true);
+        let now = last + Duration::from_secs(1);
+        assert_eq!(liveness.check(now, pop).probe, [host("A1"), host("A2")]);
+        liveness.probed(&host("A1"), true, now);
+        liveness.probed(&host("A2"), false, now);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(liveness.check(later, pop).lost, []);
+        // It lives: so A1 alone is lost.
+        liveness.heard(&host("A2"), later, true);
+        let later = later + BEAT / 4;
+        assert_eq!(liveness.check(later, pop).lost, [host("A1")]);
+    }
+
+    #[test]
+    fn who_is_far_away_has_longer_to_answer() {
+        let now = Instant::now();
+        let mut liveness = Liveness::new(&Settings::default());
+        liveness.heard(&host("A"), now, true);
+        assert_eq!(liveness.patience(&host("A")), Settings::default().probe);
+        liveness.took(&host("A"), Duration::from_millis(600));
+        assert_eq!(liveness.patience(&host("A")), Duration::from_millis(1800));
+        liveness.took(&host("A"), Duration::from_secs(60));
+        assert_eq!(liveness.patience(&host("A")), Duration::from_secs(3));
+        for _ in 0..50 {
+            liveness.took(&host("A"), Duration::from_millis(1));
+        }
+        assert_eq!(liveness.patience(&host("A")), Settings::default().probe);
     }
 }

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use trellis_lattice::HostId;
+
 use super::{
     super::{Effect, Failure, FailureKind, Question},
     Core,
@@ -50,23 +52,23 @@ impl Core {
             self.resync(now);
             effects.push(Effect::ReadCatalog);
         }
-        if self.ping_at <= now && self.liveness.has_silent_kind() {
+        if self.ping_at <= now && self.must_ping() {
             self.ping_at = now + self.settings.ping_every;
             self.questions.ask(Question::Hosts);
         }
-        let checked = self.liveness.check(now);
+        let observed = &self.observed;
+        let checked = self.liveness.check(now, |host| observed.pop_of(host));
         for host in checked.probe {
             self.questions.ask(Question::Probe(host));
         }
         for host in checked.lost {
-            tracing::warn!(%host, "a host is lost: it does not answer");
-            if let Some(gone) = self.observed.hosts.get(&host) {
-                self.teller.lost(&host, gone, now);
-            }
-            self.observed.lose(&host);
-            self.commands.forget(&host);
-            self.news();
+            self.lose(&host, now);
         }
+        for cut in checked.cut {
+            self.cut(cut);
+        }
+        self.look_at_pops(now);
+        self.ask_in_doubt(now);
         for question in self.questions.wake(now) {
             self.unanswered(question, now);
         }
@@ -107,6 +109,24 @@ impl Core {
             self.news();
         }
         self.survey(now);
+    }
+
+    /// A host is given up.
+    pub(super) fn lose(&mut self, host: &HostId, now: Instant) {
+        tracing::warn!(%host, "a host is lost: it does not answer");
+        let unseen = self.observed.unseen.get(host).map(|unseen| &unseen.host);
+        if let Some(gone) = self.observed.hosts.get(host).or(unseen) {
+            self.teller.lost(host, gone, now);
+        }
+        self.observed.lose(host);
+        self.commands.forget(host);
+        self.doubts.forget(host);
+        self.news();
+    }
+
+    /// Whether hosts have to be asked who is there: not all that are there beat, or some may be back.
+    pub(super) fn must_ping(&self) -> bool {
+        self.liveness.has_silent_kind() || !self.observed.unseen.is_empty()
     }
 
     /// Wants as many instances as calls need; whether that is another number than before.

@@ -47,6 +47,12 @@ impl Questions {
         }
     }
 
+    /// Whether it is being asked for so long.
+    pub(super) fn is_overdue(&self, question: &Question, after: Duration, now: Instant) -> bool {
+        let asking = self.asking.get(question);
+        asking.is_some_and(|asking| now.duration_since(asking.since) >= after)
+    }
+
     /// Asks, also when that is being asked: the answer that is on its way is too old.
     pub(super) fn ask_anew(&mut self, question: Question) {
         self.touch(&question);
@@ -72,8 +78,9 @@ impl Questions {
         self.again.entry(question).or_insert(now + AGAIN);
     }
 
-    /// Takes an answer's question; `None` when it is nobody's answer, or too old: then it is asked anew.
-    pub(super) fn answered(&mut self, id: Id) -> Option<Question> {
+    /// Takes an answer's question, and when it was asked; `None` when it is nobody's answer, or too old: then it is asked
+    /// anew.
+    pub(super) fn answered(&mut self, id: Id) -> Option<(Question, Instant)> {
         let question = self.by_id.remove(&id)?;
         let asking = self.asking.remove(&question)?;
         let count = self.stale.get(&question).copied().unwrap_or_default();
@@ -83,7 +90,7 @@ impl Questions {
             return None;
         }
         self.stale.remove(&question);
-        Some(question)
+        Some((question, asking.since))
     }
 
     /// Whether anything of this kind is being asked, or is to be.

@@ -139,13 +139,14 @@ impl Rolls {
         watch.into_iter().chain(due).min()
     }
 
-    fn moment(&self, now: Instant) -> Moment {
+    /// What time it is for everybody.
+    pub(super) fn moment(&self, now: Instant) -> Moment {
         let (instant, moment) = self.clock;
         moment.after(now.saturating_duration_since(instant))
     }
 
     /// `None` for a time that is too far away.
-    fn instant(&self, then: Moment) -> Option<Instant> {
+    pub(super) fn instant(&self, then: Moment) -> Option<Instant> {
         let (instant, moment) = self.clock;
         instant.checked_add(then.since(moment))
     }

@@ -19,9 +19,20 @@ use crate::{
 
 impl Core {
     pub(super) fn take_beat(&mut self, host: HostId, now: Instant) {
-        self.liveness.heard(&host, now, true);
+        let silence = self.liveness.heard(&host, now, true);
         if !self.observed.hosts.contains_key(&host) {
-            self.questions.ask(Question::Inventory(host));
+            // A question that was lost where the link was cut must not hold up this one.
+            let inventory = Question::Inventory(host.clone());
+            let is_lost = self.observed.unseen.contains_key(&host)
+                || self.questions.is_overdue(&inventory, self.settings.silence, now);
+            self.questions.ask(match is_lost {
+                true => Question::Probe(host),
+                false => inventory,
+            });
+        } else if silence > self.settings.silence * 3 / 5 && self.attempts.await_news_of(&host) {
+            // A beat is missing, and so may be what is waited for.
+            self.questions.touch(&Question::Probe(host.clone()));
+            self.questions.ask(Question::Probe(host));
         }
     }
 
@@ -33,7 +44,10 @@ impl Core {
             Event::ConfigSet(event) | Event::ConfigDeleted(event) => self
                 .questions
                 .touch(&Question::Config(event.config_name.clone())),
-            _ => self.questions.touch(&Question::Inventory(source.clone())),
+            _ => {
+                self.questions.touch(&Question::Inventory(source.clone()));
+                self.questions.touch(&Question::Probe(source.clone()));
+            }
         }
         let seen = self.observed.event(source, event);
         match seen.stale {
@@ -48,6 +62,7 @@ impl Core {
             Event::HostStopped(_) => {
                 self.liveness.forget(source);
                 self.commands.forget(source);
+                self.doubts.forget(source);
             }
             _ if self.observed.hosts.contains_key(source) => {
                 self.liveness.heard(source, now, false);
@@ -105,17 +120,19 @@ impl Core {
     }
 
     pub(super) fn take_answer(&mut self, id: Id, answer: Answer, now: Instant) {
-        let Some(question) = self.questions.answered(id) else {
+        let Some((question, asked)) = self.questions.answered(id) else {
             return;
         };
         match (question, answer) {
-            (Question::Hosts, Answer::Hosts(Ok(hosts))) => self.take_hosts(&hosts, now),
+            (Question::Hosts, Answer::Hosts(Ok(hosts))) => self.take_hosts(&hosts, asked, now),
             (Question::Inventory(host), Answer::Inventory(Ok(inventory))) => {
                 self.take_inventory(&host, &inventory, now);
+                self.answered(&host, asked, now);
             }
             (Question::Probe(host), Answer::Inventory(Ok(inventory))) => {
                 self.take_inventory(&host, &inventory, now);
                 self.liveness.answered(&host, now);
+                self.answered(&host, asked, now);
             }
             (Question::Probe(host), Answer::Inventory(Err(failure))) => {
                 self.take_silence(&host, &failure, now);
@@ -141,6 +158,9 @@ impl Core {
                 | Answer::Config(Err(failure)),
             ) => {
                 tracing::debug!(?question, failure.message, "no answer");
+                if let Question::Inventory(host) = &question {
+                    self.doubt(host, &failure, now);
+                }
                 self.unanswered(question, now);
             }
             (question, _) => {
@@ -150,14 +170,18 @@ impl Core {
         }
     }
 
-    fn take_hosts(&mut self, hosts: &[Host], now: Instant) {
+    fn take_hosts(&mut self, hosts: &[Host], asked: Instant, now: Instant) {
         self.hosts_are_known = true;
         let there: BTreeSet<&HostId> = hosts.iter().map(|host| &host.id).collect();
         for id in &there {
             if self.observed.hosts.contains_key(*id) {
-                self.liveness.heard(id, now, false);
+                // All answers are gathered for a while: nobody knows when this one came.
+                self.liveness.heard(id, asked, false);
             } else {
-                self.questions.ask(Question::Inventory((*id).clone()));
+                self.questions.ask(match self.observed.unseen.contains_key(*id) {
+                    true => Question::Probe((*id).clone()),
+                    false => Question::Inventory((*id).clone()),
+                });
             }
         }
         for id in self.observed.hosts.keys() {
@@ -192,6 +216,7 @@ impl Core {
             }
             FailureKind::Other => false,
         };
+        self.doubts.away(host);
         self.liveness.probed(host, is_gone, now);
     }
 
@@ -203,6 +228,8 @@ impl Core {
         if let Some(app) = self.owned.written(id, result.is_ok(), now) {
             tracing::debug!(app, "noted what it has");
             self.news();
+        } else if self.pops.written(id, result.is_ok(), now) {
+            tracing::debug!("noted what a host runs");
         } else if self.rolls.written(id, result.is_ok(), now) {
             self.news();
         } else {
@@ -232,6 +259,9 @@ impl Core {
             // Where there was no answer it may have been carried out; twice is as good as once.
             Err(failure) => {
                 self.check_fence(&failure);
+                if let Some(host) = command.host() {
+                    self.doubt(host, &failure, now);
+                }
                 self.attempts.refused(command, failure.message, now);
                 self.news();
                 // What is there may not be what we think.

@@ -1,7 +1,7 @@
 //! What is told of applications: events as they happen, and why each is as it is, when somebody asks.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -161,19 +161,8 @@ impl Teller {
 
     /// A host is lost, with all that it ran.
     pub(super) fn lost(&mut self, id: &HostId, host: &Host, now: Instant) {
-        let components = host.components.iter();
-        let components = components.map(|(id, there)| (id, &there.annotations));
-        let providers = host.providers.iter();
-        let providers = providers.map(|(id, there)| (id, &there.annotations));
-        let ran: Vec<(String, ComponentId)> = components
-            .chain(providers)
-            .filter_map(|(id, annotations)| {
-                Some((names::managed_app(annotations)?.to_owned(), id.clone()))
-            })
-            .collect();
-        let mut apps: Vec<String> = ran.iter().map(|(app, _)| app.clone()).collect();
-        apps.sort();
-        apps.dedup();
+        let ran = ran(host);
+        let apps = apps(&ran);
         self.event(AppEvent::HostLost {
             host: id.clone(),
             host_name: host.friendly_name.clone(),
@@ -187,6 +176,24 @@ impl Teller {
             name: host.friendly_name.clone(),
             at: now,
             ran,
+        });
+    }
+
+    /// A PoP can't be seen any more, with all that its hosts ran.
+    pub(super) fn unseen(&mut self, pop: &str, hosts: &[(HostId, Host)]) {
+        let ran: Vec<_> = hosts.iter().flat_map(|(_, host)| ran(host)).collect();
+        self.event(AppEvent::PopUnseen {
+            pop: pop.to_owned(),
+            hosts: hosts.iter().map(|(id, _)| id.clone()).collect(),
+            apps: apps(&ran),
+        });
+    }
+
+    /// A PoP is seen again.
+    pub(super) fn seen(&mut self, pop: &str, after: Duration) {
+        self.event(AppEvent::PopSeen {
+            pop: pop.to_owned(),
+            after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
         });
     }
 
@@ -215,6 +222,26 @@ impl Teller {
             })
             .collect()
     }
+}
+
+/// What a host runs, and of which application.
+fn ran(host: &Host) -> Vec<(String, ComponentId)> {
+    let components = host.components.iter();
+    let components = components.map(|(id, there)| (id, &there.annotations));
+    let providers = host.providers.iter();
+    let providers = providers.map(|(id, there)| (id, &there.annotations));
+    components
+        .chain(providers)
+        .filter_map(|(id, annotations)| {
+            Some((names::managed_app(annotations)?.to_owned(), id.clone()))
+        })
+        .collect()
+}
+
+/// Its applications, each once.
+fn apps(ran: &[(String, ComponentId)]) -> Vec<String> {
+    let apps: BTreeSet<&String> = ran.iter().map(|(app, _)| app).collect();
+    apps.into_iter().cloned().collect()
 }
 
 impl Core {

@@ -38,12 +38,11 @@ impl Shell {
         let control = self.control.clone();
         match effect {
             Effect::Ask(id, question) => {
-                let probe = self.settings.probe;
+                let control = match &question {
+                    Question::Probe(host) => control.with_timeout(self.core.patience(host)),
+                    _ => control,
+                };
                 self.outcomes.spawn(async move {
-                    let control = match question {
-                        Question::Probe(_) => control.with_timeout(probe),
-                        _ => control,
-                    };
                     Outcome::News(News::Answer(id, ask(&control, question).await))
                 });
             }
@@ -79,6 +78,16 @@ impl Shell {
                     let noted = match &rollout {
                         Some(rollout) => notes.set_rollout(&app, rollout).await,
                         None => notes.forget_rollout(&app).await,
+                    };
+                    Outcome::News(News::Noted(id, noted.map_err(Failure::from)))
+                });
+            }
+            Effect::NoteHost(id, host, noted) => {
+                let notes = self.store.notes.clone();
+                self.outcomes.spawn(async move {
+                    let noted = match &noted {
+                        Some(noted) => notes.set_host(&host, noted).await,
+                        None => notes.forget_host(&host).await,
                     };
                     Outcome::News(News::Noted(id, noted.map_err(Failure::from)))
                 });

@@ -259,6 +259,7 @@ fn any_rules(limits: bool) -> impl Strategy<Value = PlacementProperties> {
                         .collect(),
                     priority,
                     overflow,
+                    ..PlacementProperties::default()
                 }
             },
         )

@@ -2,6 +2,7 @@
 
 mod json;
 mod select;
+mod trace;
 mod types;
 mod wave;
 
@@ -10,18 +11,36 @@ use std::{fmt, time::Instant};
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
-use trellis_lattice::{ComponentId, client::ControlError};
+use trellis_lattice::{ComponentId, Place, PopName, RegionName, Within, client::ControlError};
 use trellis_rpc::{
     CallContext, CallError, Operation, Outgoing,
     codec::Limits,
-    nats::NatsRpc,
+    nats::{NatsOptions, NatsRpc, RouteOptions, Whereabouts},
+    trail::Trail,
     value::{FunctionType, Value},
 };
 
 use crate::{
     exit::{NotFound, Usage},
+    output::Format,
     session::{Options, Session},
 };
+use trace::Trace;
+
+/// Examples, and what `--trace` shows.
+pub const HELP: &str = "\
+Examples:
+  trellis call shop-greeter greet.greet '\"Ada\"'
+  trellis call shop-greeter greet.greet '\"Ada\"' --trace --pop fra
+
+With --trace, whom the call is tried with and who answers is shown:
+  the call took 81.5 ms
+    PoPs from near to far: iad, sin
+    1. pop fra: nobody there (0.2 ms)
+    2. pop iad: answered by host NDKL… in iad (81.0 ms)
+A call from a PoP is tried there first, then in the others by their declared distance (the host's label
+trellis.dev/distance.POP=80ms) or the measured one, and then anywhere. That nobody is there means that it
+was not delivered: no call is made twice. Links keep to a bound that they have: nobody beyond it is asked.";
 
 /// Whom callees see calling.
 const SOURCE: &str = "trellis-cli";
@@ -37,6 +56,19 @@ pub struct Call {
     /// The arguments as WAVE: 7, '"text"', '[1, 2]', '{x: 1}', 'some(7)'.
     #[arg(allow_negative_numbers = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
+    /// Show the way that the call goes: whom it is tried with, who answers where, and how long that takes; on standard
+    /// error, or as the field `trace` of the JSON.
+    #[arg(long)]
+    trace: bool,
+    /// Call as from a PoP: those in it are asked first, then the others from near to far.
+    #[arg(long, value_name = "NAME")]
+    pop: Option<PopName>,
+    /// The PoP's region.
+    #[arg(long, requires = "pop", value_name = "NAME")]
+    region: Option<RegionName>,
+    /// Keep the call within the PoP or its region, as a link with that residency bound does.
+    #[arg(long, requires = "pop", value_name = "region=NAME|pop=NAME")]
+    within: Option<Within>,
 }
 
 /// A call's result.
@@ -45,6 +77,8 @@ struct Answer {
     function: String,
     /// Null for a function without a result.
     result: serde_json::Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Trace>,
     #[serde(skip)]
     text: String,
 }
@@ -89,10 +123,14 @@ impl Call {
             .transpose()
             .with_context(|| format!("{name}: its result can't be shown"))?;
         let operation = Operation::new(function.instance.as_str(), function.function.as_str());
-        let result = self
-            .call(&session, operation, &ty, &params)
-            .await
-            .with_context(|| name.clone())?;
+        let (result, trace) = self.call(&session, operation, &ty, &params).await?;
+        if let Some(trace) = &trace
+            && (result.is_err() || session.output == Format::Text)
+        {
+            // Where there is a result, standard output is for it alone.
+            eprint!("{trace}");
+        }
+        let result = result.with_context(|| name.clone())?;
         let (mut text, mut json) = (String::new(), serde_json::Value::Null);
         if let (Some(value), Some(ty), Some(wave)) = (&result, &ty.result, &result_type) {
             text = wave::text(value, ty, wave)?;
@@ -101,6 +139,7 @@ impl Call {
         session.output.print(&Answer {
             function: name.clone(),
             result: json,
+            trace,
             text,
         })?;
         match result {
@@ -109,19 +148,33 @@ impl Call {
         }
     }
 
+    /// Calls it; gives what came of it, and the way that it went.
     async fn call(
         &self,
         session: &Session,
         operation: Operation,
         ty: &FunctionType,
         params: &[Value],
-    ) -> anyhow::Result<Option<Value>> {
+    ) -> anyhow::Result<(anyhow::Result<Option<Value>>, Option<Trace>)> {
         let params = ty.encode_params(params)?;
-        let rpc = NatsRpc::new(session.control.nats().clone(), session.lattice().clone());
+        let place = self.pop.clone();
+        let whereabouts = Whereabouts {
+            host: None,
+            place: place.map(|pop| Place::new(pop, self.region.clone())),
+        };
+        let rpc = NatsRpc::at(
+            session.control.nats().clone(),
+            session.lattice().clone(),
+            NatsOptions::default(),
+            whereabouts,
+        );
+        let others = rpc.others().await;
+        let trail = self.trace.then(Trail::new);
         let context = CallContext {
             source_id: Some(SOURCE.into()),
             target_id: Some(self.component.to_shared()),
             deadline: Some(Instant::now() + session.timeout),
+            trail: trail.clone(),
             ..CallContext::default()
         };
         let call = trellis_rpc::Call {
@@ -129,14 +182,25 @@ impl Call {
             context,
             params: Outgoing::unary(params.root),
         };
-        let route = rpc.route(&self.component);
-        let answer = tokio::time::timeout(session.timeout, route.call(call))
-            .await
-            .map_err(|_| {
-                let after_ms = u64::try_from(session.timeout.as_millis()).unwrap_or(u64::MAX);
-                CallError::DeadlineExceeded { after_ms }
-            })??;
-        let mut result = ty.decode_result(answer.root, Limits::default())?;
-        Ok(result.values.pop())
+        let options = RouteOptions {
+            within: self.within.clone(),
+            counts: None,
+        };
+        let route = rpc.route_with(&self.component, options);
+        let begun = Instant::now();
+        let answer = tokio::time::timeout(session.timeout, route.call(call)).await;
+        let trace = trail.map(|trail| {
+            let others = others.iter().map(ToString::to_string).collect();
+            Trace::new(&trail, others, begun.elapsed())
+        });
+        let answer = answer.unwrap_or_else(|_| {
+            let after_ms = u64::try_from(session.timeout.as_millis()).unwrap_or(u64::MAX);
+            Err(CallError::DeadlineExceeded { after_ms })
+        });
+        let result = answer.map_err(anyhow::Error::from).and_then(|answer| {
+            let mut result = ty.decode_result(answer.root, Limits::default())?;
+            Ok(result.values.pop())
+        });
+        Ok((result, trace))
     }
 }

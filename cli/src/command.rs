@@ -46,7 +46,7 @@ enum Command {
         what: app::App,
     },
     /// Call a function of a running component, with arguments as WAVE writes values.
-    #[command(after_help = "Example:\n  trellis call shop-greeter greet.greet '\"Ada\"'")]
+    #[command(after_help = call::HELP)]
     Call(call::Call),
     /// Link a component or provider to what it calls.
     #[command(after_help = "Example:\n  trellis link put shop-cart shop-kv wasi:keyvalue/store")]

@@ -128,7 +128,11 @@ fn code_of(cause: &(dyn StdError + 'static)) -> Option<u8> {
         _ => {}
     }
     match cause.downcast_ref::<CallError>() {
-        Some(CallError::NoResponder { .. } | CallError::UnknownFunction { .. }) => return Some(3),
+        Some(
+            CallError::NoResponder { .. }
+            | CallError::OutOfBounds(_)
+            | CallError::UnknownFunction { .. },
+        ) => return Some(3),
         Some(CallError::DeadlineExceeded { .. }) => return Some(4),
         _ => {}
     }

@@ -1,6 +1,6 @@
 //! `trellis host`: a host, in this process.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use tokio::sync::oneshot;
@@ -14,6 +14,7 @@ use trellis_lattice::{
         Labels,
         host::{CAPACITY, TAINT},
     },
+    place::{self, POP, Place, PopName, REGION, RegionName},
 };
 
 use crate::{config::pair, ending, provider, session::Options};
@@ -36,6 +37,19 @@ pub struct Host {
     /// The host's seed file; its public key is the host's id [default: TRELLIS_HOST_SEED, else a new key each time].
     #[arg(long, env = "TRELLIS_HOST_KEY", value_name = "FILE")]
     host_key: Option<PathBuf>,
+    /// The PoP the host is in: the label pop. Calls stay in it while somebody there takes them.
+    #[arg(long, env = "TRELLIS_POP", value_name = "NAME")]
+    pop: Option<PopName>,
+    /// The region its PoP is in: the label region.
+    #[arg(long, env = "TRELLIS_REGION", value_name = "NAME")]
+    region: Option<RegionName>,
+    /// The time to another PoP and back, such as iad=80ms: nearer ones are called first. Without it the time is measured;
+    /// repeatable.
+    #[arg(long, env = "TRELLIS_POP_DISTANCES", value_delimiter = ',', value_name = "POP=TIME", value_parser = pop_distance)]
+    pop_distance: Vec<(PopName, String)>,
+    /// The address that providers listen at which are told to listen at none in particular, such as 0.0.0.0:8080.
+    #[arg(long, env = "TRELLIS_BIND", value_name = "IP")]
+    bind: Option<IpAddr>,
     /// The host's JetStream domain.
     #[arg(long, env = "TRELLIS_JS_DOMAIN", value_name = "NAME")]
     js_domain: Option<String>,
@@ -145,6 +159,17 @@ impl Host {
         };
         config.cache_dir = data.join("cache");
         config.data_dir = data;
+        let distances = self.pop_distance.iter();
+        let place = distances
+            .map(|(pop, distance)| (Place::distance_label(pop), distance.clone()))
+            .chain(self.pop.iter().map(|pop| (POP.to_owned(), pop.to_string())))
+            .chain(
+                self.region
+                    .iter()
+                    .map(|region| (REGION.to_owned(), region.to_string())),
+            );
+        config.labels.extend(place);
+        config.bind = self.bind;
         config.js_domain = self.js_domain;
         config.host_key = match &self.host_key {
             Some(file) => Some(HostKey::read_file(file)?.seed()),
@@ -159,6 +184,14 @@ impl Host {
         let (ready, _) = oneshot::channel();
         Ok(trellis_host::run(config, ready, ending::on_signal()?).await?)
     }
+}
+
+/// `iad=80ms`, as the label has it.
+fn pop_distance(text: &str) -> Result<(PopName, String), String> {
+    let (pop, distance) = pair(text)?;
+    place::distance(&distance).map_err(str::to_owned)?;
+    let pop = pop.parse().map_err(|error| format!("{error}"))?;
+    Ok((pop, distance))
 }
 
 /// Beside `trellis up`, a host that is told nothing else trusts whom `up` trusts: this folder's own key.

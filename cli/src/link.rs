@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use trellis_lattice::{ComponentId, Link, LinkKey, LinkName};
+use trellis_lattice::{ComponentId, Link, LinkKey, LinkName, Within};
 
 use crate::{exit::Usage, output::Done, session::Options};
 
@@ -40,6 +40,9 @@ pub struct Put {
     /// A named configuration for the target; repeatable, later ones win.
     #[arg(long, value_name = "CONFIG")]
     target_config: Vec<String>,
+    /// A residency bound, such as region=eu: its calls never leave it, also when nobody answers within.
+    #[arg(long, value_name = "region=NAME|pop=NAME")]
+    within: Option<Within>,
     /// Replace a link to another target. Calls in flight finish with the old one.
     #[arg(long)]
     replace: bool,
@@ -125,6 +128,7 @@ impl Put {
             interfaces,
             source_config: self.source_config,
             target_config: self.target_config,
+            within: self.within,
         };
         link.check().map_err(|error| Usage(error.to_string()))?;
         Ok(link)
@@ -167,6 +171,7 @@ mod tests {
             name: LinkName::default(),
             source_config: Vec::new(),
             target_config: Vec::new(),
+            within: None,
             replace: false,
         }
         .link()

@@ -1,6 +1,6 @@
 //! What a host is started with.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use trellis_lattice::{LatticeName, connect::NatsSettings, control::Labels};
 
@@ -19,8 +19,11 @@ pub struct HostConfig {
     pub host_key: Option<String>,
     /// A name for people. None: one is made up.
     pub friendly_name: Option<String>,
-    /// The host's labels, beside those of the host program itself (`hostcore.*`).
+    /// The host's labels, beside those of the host program itself (`hostcore.*`). Those that say where it is
+    /// ([`trellis_lattice::place`]) count as they are here: one that is changed later counts from the next start.
     pub labels: Labels,
+    /// The address that providers listen at which are told to listen at none in particular. None: at all of them.
+    pub bind: Option<IpAddr>,
     /// Who may sign what this host runs: account keys (`A…`).
     pub issuers: Vec<String>,
     /// Run what is not signed, too. For development only.
@@ -64,6 +67,7 @@ impl Default for HostConfig {
             host_key: None,
             friendly_name: None,
             labels: Labels::new(),
+            bind: None,
             issuers: Vec::new(),
             allow_unsigned: false,
             cache_dir: PathBuf::from(".trellis/cache"),
@@ -102,6 +106,7 @@ impl std::fmt::Debug for HostConfig {
             .field("host_key", &self.host_key.is_some())
             .field("friendly_name", &self.friendly_name)
             .field("labels", &self.labels)
+            .field("bind", &self.bind)
             .field("issuers", &self.issuers)
             .field("allow_unsigned", &self.allow_unsigned)
             .field("cache_dir", &self.cache_dir)

@@ -6,6 +6,7 @@ use trellis_lattice::{
     HostId,
     claims::{ClaimsError, KeyError},
     connect::ConnectError,
+    place::PlaceError,
 };
 
 use crate::{round_trip::NoRoundTrip, runtime::RuntimeError, store::StoreError};
@@ -49,6 +50,9 @@ pub enum HostError {
     /// A label that can't be.
     #[error("label {0}")]
     Label(String),
+    /// A label that says where the host is, and can't be right.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The runtime can't be made.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),

@@ -10,7 +10,7 @@ use trellis_lattice::{
     ComponentId, Link, ResolvedLink,
     bucket::StoredClaims,
     claims::IssuerPolicy,
-    control::host::{Host as HostReport, HostInventory},
+    control::host::{ComponentDescription, Host as HostReport, HostInventory},
     subject::Subjects,
 };
 use trellis_rpc::nats::NatsRpc;
@@ -139,12 +139,22 @@ impl Host {
             friendly_name: self.identity.friendly_name.clone(),
             labels: self.identity.labels(),
             issuer: None,
-            components: self.components.inventory(),
+            components: self.component_inventory(),
             providers: self.providers.inventory(),
             uptime_human: self.identity.uptime_human(),
             uptime_seconds: self.identity.uptime().as_secs(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+
+    fn component_inventory(&self) -> Vec<ComponentDescription> {
+        let mut components = self.components.inventory();
+        for component in &mut components {
+            if let Some(stats) = &mut component.stats {
+                stats.made = self.links.made(&component.id);
+            }
+        }
+        components
     }
 
     /// Waits until configurations are known here, for as long as another host's write may take to arrive.

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use trellis_lattice::{ComponentId, provider::LocalSocket};
 use trellis_rpc::{
-    Handler, Route, ServeOptions,
+    CallCounts, Handler, Route, ServeOptions,
     socket::{Admission, Serving, SocketError, SocketOptions, SocketRpc},
 };
 
@@ -74,9 +74,14 @@ impl Nearby {
     }
 
     /// The way to a target: over the socket while a provider beside this host serves it, else `otherwise`.
-    pub(crate) fn route(&self, target: &ComponentId, otherwise: Arc<dyn Route>) -> Arc<dyn Route> {
+    pub(crate) fn route(
+        &self,
+        target: &ComponentId,
+        otherwise: Arc<dyn Route>,
+        counts: Option<&Arc<CallCounts>>,
+    ) -> Arc<dyn Route> {
         match &self.socket {
-            Some(socket) => socket.rpc.route(target, otherwise),
+            Some(socket) => socket.rpc.route_counted(target, otherwise, counts.cloned()),
             None => otherwise,
         }
     }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use trellis_lattice::ComponentId;
-use trellis_rpc::{Route, nats::NatsRpc};
+use trellis_lattice::{ComponentId, Link};
+use trellis_rpc::{
+    CallCounts, CallError, Route,
+    nats::{NatsRpc, RouteOptions},
+};
 
 use crate::{
     links::Routes,
@@ -12,7 +15,7 @@ use crate::{
 };
 
 /// Chooses the route to a target: in process to a component of this host, over the socket to a provider beside it, over
-/// NATS to everything else.
+/// NATS to everything else, in the own PoP before any other.
 #[derive(Debug)]
 pub(crate) struct HostRoutes {
     locals: Arc<LocalActors>,
@@ -32,8 +35,28 @@ impl HostRoutes {
 
 impl Routes for HostRoutes {
     fn route(&self, target: &ComponentId) -> Arc<dyn Route> {
-        let elsewhere = self.nearby.route(target, self.rpc.route(target));
+        let elsewhere = self.nearby.route(target, self.rpc.route(target), None);
         self.locals.route(target, elsewhere)
+    }
+
+    fn route_of(&self, link: &Link, counts: &Arc<CallCounts>) -> Result<Arc<dyn Route>, CallError> {
+        let target = &link.target;
+        if let Some(within) = &link.within {
+            let what = format_args!("link {} {target}", link.key());
+            within
+                .check(self.rpc.place(), what, "this host")
+                .map_err(|outside| CallError::OutOfBounds(outside.to_string()))?;
+        }
+        let options = RouteOptions {
+            within: link.within.clone(),
+            counts: Some(counts.clone()),
+        };
+        let anywhere = self.rpc.route_with(target, options);
+        let elsewhere = self.nearby.route(target, anywhere, Some(counts));
+        let route = self
+            .locals
+            .route_counted(target, elsewhere, Some(counts.clone()));
+        Ok(route)
     }
 
     fn place(&self, target: &ComponentId) -> Option<Arc<Local>> {

@@ -9,12 +9,12 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trellis_lattice::{
-    HostId,
+    HostId, Place,
     claims::{Issuer, IssuerPolicy},
     client::{ControlClient, ControlError},
     subject::Subjects,
 };
-use trellis_rpc::nats::NatsRpc;
+use trellis_rpc::nats::{NatsOptions, NatsRpc, Whereabouts};
 
 use crate::{
     HostConfig, HostError, alive,
@@ -68,6 +68,7 @@ pub async fn run(
 /// Connects, and reads who we are and what we need.
 async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
     let identity = Identity::new(&config)?;
+    let place = Place::of_labels(&config.labels)?;
     let policy = policy(&config)?;
     let credentials = Credentials::new(&config.nats)?;
     let name = format!("host {}", identity.id);
@@ -107,7 +108,12 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         source,
     })?;
 
-    let rpc = NatsRpc::new(calls.clone(), config.lattice.clone());
+    let whereabouts = Whereabouts {
+        host: Some(identity.id.clone()),
+        place,
+    };
+    let (lattice, options) = (config.lattice.clone(), NatsOptions::default());
+    let rpc = NatsRpc::at(calls.clone(), lattice, options, whereabouts);
     let locals = Arc::new(LocalActors::default());
     let nearby = Arc::new(Nearby::listen(&config.data_dir));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);

@@ -24,3 +24,16 @@ pub const CONTENT_TYPE: &str = "Content-Type";
 /// On a control request that an application manager makes: the number of its leadership. A host refuses those of a
 /// manager that has been followed by another, so that two never command at once.
 pub const FENCE: &str = "trellis-fence";
+/// On a call: its residency bound, such as `region=eu`. A callee that is not within refuses it, and has not begun it.
+pub const WITHIN: &str = "trellis-within";
+/// On a call: its caller would know who answers; the value says nothing.
+pub const WHO: &str = "trellis-who";
+/// On the answer to such a call: the host that the callee belongs to.
+pub const HOST: &str = "trellis-host";
+/// On the answer to such a call: the PoP the callee is in.
+pub const POP: &str = "trellis-pop";
+/// On an answer: whoever gave it is about to serve its target no longer; its PoP should be asked last for a moment.
+pub const LEAVING: &str = "trellis-leaving";
+/// The [`ERROR_KIND`] of a call that was refused because the callee is not within its bound. No error of a callee's own
+/// has it: the call has not begun.
+pub const OUTSIDE: &str = "outside";

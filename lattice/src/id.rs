@@ -123,6 +123,31 @@ name! {
     HostId, "host id", check_host
 }
 
+name! {
+    /// A PoP's name, such as `fra`: 1 to 63 letters, digits, '-' and '_'.
+    PopName, "PoP name", check_place
+}
+name! {
+    /// A region's name, such as `eu`: 1 to 63 letters, digits, '-' and '_'.
+    RegionName, "region name", check_place
+}
+
+/// A place stands in subjects, in labels, and in the names of NATS servers and JetStream domains.
+fn check_place(what: &'static str, text: &str) -> Result<(), IdError> {
+    let fits = (1..=63).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if fits {
+        return Ok(());
+    }
+    Err(IdError {
+        what,
+        text: text.chars().take(80).collect(),
+        problem: "has to have 1 to 63 letters, digits, '-' or '_'",
+    })
+}
+
 /// A host id stands in subjects; that it is an nkey too is its host's business, and a 1.x tool asks for
 /// any host by any text and expects "no responder" for one that isn't there.
 fn check_host(what: &'static str, text: &str) -> Result<(), IdError> {

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ComponentId, LinkName};
+use crate::{
+    id::{ComponentId, LinkName},
+    place::Within,
+};
 
 /// A link as it is put, stored and listed (`wasmcloud-v1.md`, Control interface).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,6 +31,10 @@ pub struct Link {
     /// Names of configurations for the target.
     #[serde(default)]
     pub target_config: Vec<String>,
+    /// Ours: a bound that its calls never leave, also when nobody answers within. A 1.x host neither keeps to it nor
+    /// keeps it when it writes its source's entry anew, so it is for lattices of our hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
 }
 
 /// What makes a link one and the same link: a source has at most one target for it.
@@ -85,6 +92,12 @@ impl Link {
         }
         for (index, interface) in self.interfaces.iter().enumerate() {
             check_wit_name(&format!("interfaces[{index}]"), interface)?;
+        }
+        if self.within.as_ref().is_some_and(Within::is_empty) {
+            return Err(LinkError {
+                field: "within".into(),
+                problem: "is empty: name a region or a pop, or leave it out".into(),
+            });
         }
         Ok(())
     }
@@ -166,6 +179,9 @@ pub struct ResolvedLink {
     /// another host, gets its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_for: Option<String>,
+    /// Ours: as [`Link::within`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
 }
 
 impl ResolvedLink {
@@ -187,6 +203,7 @@ impl ResolvedLink {
             source_secrets: None,
             target_secrets: None,
             sealed_for: None,
+            within: link.within.clone(),
         }
     }
 
@@ -252,6 +269,59 @@ mod tests {
         .check()
         .unwrap_err();
         assert_eq!(error.field, "interfaces[1]");
+    }
+
+    #[test]
+    fn a_link_without_a_bound_looks_as_in_1_x() {
+        let plain = serde_json::to_string(&link()).unwrap();
+        assert_eq!(
+            plain,
+            r#"{"source_id":"a","target":"b","name":"default","wit_namespace":"wasi","wit_package":"keyvalue","interfaces":["store"],"source_config":[],"target_config":[]}"#
+        );
+        let resolved = ResolvedLink::new(&link(), BTreeMap::new(), BTreeMap::new());
+        assert!(!serde_json::to_string(&resolved).unwrap().contains("within"));
+    }
+
+    #[test]
+    fn a_bound_goes_where_the_link_goes() {
+        let bound = Link {
+            within: Some(Within::region("eu".parse().unwrap())),
+            ..link()
+        };
+        let json = serde_json::to_value(&bound).unwrap();
+        assert_eq!(json["within"], serde_json::json!({"region": "eu"}));
+        assert_eq!(serde_json::from_value::<Link>(json).unwrap(), bound);
+        let resolved = ResolvedLink::new(&bound, BTreeMap::new(), BTreeMap::new());
+        assert_eq!(resolved.within, bound.within);
+        let put = crate::control::link::PutLink {
+            link: bound.clone(),
+            replace: true,
+        };
+        let json = serde_json::to_vec(&put).unwrap();
+        assert_eq!(
+            crate::from_json::<crate::control::link::PutLink>("link.put request", &json).unwrap(),
+            put
+        );
+        let spec = crate::bucket::ComponentSpec {
+            url: String::new(),
+            links: vec![bound],
+        };
+        let json = serde_json::to_vec(&spec).unwrap();
+        assert_eq!(
+            crate::from_json::<crate::bucket::ComponentSpec>("entry", &json).unwrap(),
+            spec
+        );
+    }
+
+    #[test]
+    fn a_bound_that_bounds_nothing_is_refused() {
+        let error = Link {
+            within: Some(Within::default()),
+            ..link()
+        }
+        .check()
+        .unwrap_err();
+        assert_eq!(error.field, "within");
     }
 
     #[test]

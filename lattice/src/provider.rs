@@ -1,6 +1,6 @@
 //! What a host and its providers say to each other (`wasmcloud-v1.md`, Providers).
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf};
 
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use crate::{
     decode::{DecodeError, from_json},
     id::{ComponentId, HostId, LatticeName},
     link::ResolvedLink,
+    place::Place,
 };
 
 /// The largest line of host data a provider reads.
@@ -78,6 +79,15 @@ pub struct HostData {
     /// Ours: where the host takes and makes calls without NATS. A 1.x provider ignores it and stays with NATS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trellis_socket: Option<LocalSocket>,
+    /// Ours: where the host, and so the provider, is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trellis_place: Option<Place>,
+    /// Ours: the JetStream domain of the lattice's state, where it isn't that of the server which the provider connects to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trellis_js_domain: Option<String>,
+    /// Ours: the address that a provider listens at which is told to listen at none in particular (`0.0.0.0` or `[::]`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trellis_bind: Option<IpAddr>,
 }
 
 /// The host's Unix socket, for the provider that the token was made for.

@@ -3,10 +3,32 @@
 
 use std::fmt::Display;
 
-use crate::id::{ComponentId, HostId, LatticeName};
+use crate::id::{ComponentId, HostId, LatticeName, PopName, RegionName};
 
 /// The version tokens in every call's subject.
 const WRPC: &str = "wrpc.0.0.1";
+
+/// Whom a call is for, of all that serve its target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Those in one PoP. Ours.
+    Pop(PopName),
+    /// Those in one region. Ours.
+    Region(RegionName),
+    /// All: 1.x's subject.
+    Anywhere,
+}
+
+impl Display for Tier {
+    /// `pop fra`, `region eu` or `anywhere`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pop(pop) => write!(f, "pop {pop}"),
+            Self::Region(region) => write!(f, "region {region}"),
+            Self::Anywhere => f.write_str("anywhere"),
+        }
+    }
+}
 
 /// The subjects of one lattice.
 #[derive(Clone, Debug)]
@@ -215,16 +237,48 @@ impl Subjects {
 
     /// Everything called on one target: what its server subscribes to, in the queue group of its id.
     pub fn calls(&self, target: &ComponentId) -> String {
-        format!("{}.{target}.{WRPC}.>", self.lattice)
+        self.calls_at(target, &Tier::Anywhere)
+    }
+
+    /// Everything called on one target of those who serve it in that tier. One that is there subscribes to it beside
+    /// [`Self::calls`], in the same queue group.
+    pub fn calls_at(&self, target: &ComponentId, tier: &Tier) -> String {
+        format!("{}.>", self.calls_to(target, tier))
     }
 
     /// One call. A function of the world itself has no instance.
     pub fn call(&self, target: &ComponentId, instance: &str, function: &str) -> String {
-        let lattice = &self.lattice;
+        self.call_at(target, &Tier::Anywhere, instance, function)
+    }
+
+    /// One call for those of a tier.
+    pub fn call_at(
+        &self,
+        target: &ComponentId,
+        tier: &Tier,
+        instance: &str,
+        function: &str,
+    ) -> String {
+        let to = self.calls_to(target, tier);
         match instance {
-            "" => format!("{lattice}.{target}.{WRPC}.{function}"),
-            _ => format!("{lattice}.{target}.{WRPC}.{instance}.{function}"),
+            "" => format!("{to}.{function}"),
+            _ => format!("{to}.{instance}.{function}"),
         }
+    }
+
+    fn calls_to(&self, target: &ComponentId, tier: &Tier) -> String {
+        let lattice = &self.lattice;
+        match tier {
+            Tier::Pop(pop) => format!("{lattice}.{target}.pop.{pop}.{WRPC}"),
+            Tier::Region(region) => format!("{lattice}.{target}.region.{region}.{WRPC}"),
+            Tier::Anywhere => format!("{lattice}.{target}.{WRPC}"),
+        }
+    }
+
+    /// Ours: asks every PoP whether it is there. All that serve calls in a PoP are a queue group of its name, so that one
+    /// answers, with a [`crate::place::PopPresence`].
+    pub fn pops(&self) -> String {
+        format!("trellis.pops.{}", self.lattice)
     }
 
     /// Ours: tells every server of a target that a caller gave up; the payload is that call's inbox.
@@ -232,15 +286,21 @@ impl Subjects {
         format!("{}.{target}.trellis.cancel", self.lattice)
     }
 
-    /// The part of a call's subject after the version: `instance.function`.
+    /// The part of a call's subject after the version, whatever tier it is for: `instance.function`.
     pub fn call_suffix<'a>(&self, target: &ComponentId, subject: &'a str) -> Option<&'a str> {
-        subject
+        let rest = subject
             .strip_prefix(self.lattice.as_str())?
             .strip_prefix('.')?
             .strip_prefix(target.as_str())?
-            .strip_prefix('.')?
-            .strip_prefix(WRPC)?
-            .strip_prefix('.')
+            .strip_prefix('.')?;
+        let tier = rest
+            .strip_prefix("pop.")
+            .or_else(|| rest.strip_prefix("region."));
+        let rest = match tier {
+            Some(tier) => tier.split_once('.')?.1,
+            None => rest,
+        };
+        rest.strip_prefix(WRPC)?.strip_prefix('.')
     }
 
     /// An application manager request: `put` or `list`.
@@ -267,11 +327,76 @@ impl Subjects {
     pub fn app_status(&self, application: &str) -> String {
         format!("wadm.status.{}.{application}", self.lattice)
     }
+
+    /// Every call of every target, in every form, and what goes with calls.
+    pub fn every_call(&self) -> String {
+        format!("{}.>", self.lattice)
+    }
+
+    /// Everything that hosts and providers say to each other.
+    pub fn every_provider(&self) -> String {
+        format!("wasmbus.rpc.{}.>", self.lattice)
+    }
+
+    /// Control requests by the end of their subject, which may have wildcards.
+    pub fn control_any(&self, suffix: &str) -> String {
+        self.control(suffix)
+    }
+
+    /// All that is ours alone and neither a call nor the application manager's.
+    pub fn every_own(&self) -> [String; 2] {
+        [
+            format!("trellis.*.{}", self.lattice),
+            format!("trellis.*.{}.>", self.lattice),
+        ]
+    }
+
+    /// How the subjects of every lattice begin, but for calls, which begin with the lattice's name.
+    pub fn own_first_tokens() -> [&'static str; 5] {
+        ["wasmbus", "wadm", "trellis", "wasmcloud", "_INBOX"]
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tier_s_subjects_are_apart_from_all_others() {
+        let subjects = Subjects::new(LatticeName::default());
+        let target = ComponentId::new("kv").unwrap();
+        let pop = Tier::Pop("fra".parse().unwrap());
+        let region = Tier::Region("eu".parse().unwrap());
+        assert_eq!(
+            subjects.calls_at(&target, &pop),
+            "default.kv.pop.fra.wrpc.0.0.1.>"
+        );
+        assert_eq!(
+            subjects.calls_at(&target, &region),
+            "default.kv.region.eu.wrpc.0.0.1.>"
+        );
+        assert_eq!(subjects.calls(&target), "default.kv.wrpc.0.0.1.>");
+        for tier in [&pop, &region, &Tier::Anywhere] {
+            for (instance, function, suffix) in [
+                (
+                    "wasi:keyvalue/store@0.2.0",
+                    "bucket.get",
+                    "wasi:keyvalue/store@0.2.0.bucket.get",
+                ),
+                ("", "run", "run"),
+            ] {
+                let subject = subjects.call_at(&target, tier, instance, function);
+                assert_eq!(subjects.call_suffix(&target, &subject), Some(suffix));
+            }
+        }
+        for odd in [
+            "default.kv.pop.wrpc.0.0.1.run",
+            "default.kv.pop",
+            "default.kv.pop.fra",
+        ] {
+            assert_eq!(subjects.call_suffix(&target, odd), None, "{odd}");
+        }
+    }
 
     #[test]
     fn a_call_s_subject_can_be_taken_apart_again() {

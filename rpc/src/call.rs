@@ -10,6 +10,7 @@ use crate::{
     channel::{ByteStream, Channels, Path},
     error::CallError,
     trace::TraceContext,
+    trail::Trail,
 };
 
 /// The function that is called: a WIT interface with its version, and the function's wire name.
@@ -50,6 +51,8 @@ pub struct CallContext {
     pub deadline: Option<Instant>,
     /// W3C trace context (header `traceparent`).
     pub trace: Option<TraceContext>,
+    /// Where to note the way that the call goes; it stays with the caller.
+    pub trail: Option<Arc<Trail>>,
 }
 
 /// One direction of a call, on its way out: the root values, and what is still being produced.
@@ -122,6 +125,16 @@ pub enum RouteKind {
     UnixSocket,
     /// Anywhere in the lattice.
     Nats,
+}
+
+impl fmt::Display for RouteKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InProcess => "in process",
+            Self::UnixSocket => "socket",
+            Self::Nats => "NATS",
+        })
+    }
 }
 
 /// A way to one target. What the caller sees is the same on every route.

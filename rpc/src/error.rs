@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use trellis_lattice::Within;
+
 /// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -24,6 +26,9 @@ pub enum CallError {
         /// The component or provider that was called.
         target: String,
     },
+    /// The link's residency bound: its caller is outside it, or nobody within it serves the target. Calls never leave it.
+    #[error("{0}")]
+    OutOfBounds(String),
     /// The target does not have that function.
     #[error("{target:?} does not export {operation}")]
     UnknownFunction {
@@ -83,6 +88,7 @@ impl CallError {
         match self {
             Self::MissingLink { .. } => "missing-link",
             Self::NoResponder { .. } => "no-responder",
+            Self::OutOfBounds(_) => "out-of-bounds",
             Self::UnknownFunction { .. } => "unknown-function",
             Self::TypesDiffer { .. } => "types-differ",
             Self::DeadlineExceeded { .. } => "deadline-exceeded",
@@ -93,6 +99,13 @@ impl CallError {
             Self::Malformed(_) => "malformed",
             Self::Transport(_) => "transport",
         }
+    }
+
+    /// Nobody within a residency bound serves a target.
+    pub(crate) fn nobody_within(within: &Within, target: &impl std::fmt::Display) -> Self {
+        Self::OutOfBounds(format!(
+            "nobody within {within} serves \"{target}\", and its link is kept there: start it on a host with that label, or take the bound off the link"
+        ))
     }
 
     /// What a callee without a word for it says by sending no results: that it failed (1.x does so).
@@ -126,7 +139,10 @@ impl CallError {
     pub fn not_started(&self) -> bool {
         matches!(
             self,
-            Self::NoResponder { .. } | Self::Overloaded(_) | Self::MissingLink { .. }
+            Self::NoResponder { .. }
+                | Self::OutOfBounds(_)
+                | Self::Overloaded(_)
+                | Self::MissingLink { .. }
         )
     }
 }

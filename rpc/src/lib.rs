@@ -8,6 +8,7 @@
 pub mod call;
 pub mod channel;
 pub mod codec;
+mod counts;
 mod credit;
 mod deadline;
 pub mod error;
@@ -18,11 +19,13 @@ mod root;
 mod serving;
 pub mod socket;
 pub mod trace;
+pub mod trail;
 pub mod value;
 
 pub use call::{
     Call, CallContext, Handler, Incoming, IncomingCall, Operation, Outgoing, Route, RouteKind,
 };
 pub use channel::{ByteStream, Channels, Path};
+pub use counts::{CallCounts, ServedIn};
 pub use error::CallError;
 pub use serving::ServeOptions;

@@ -20,6 +20,15 @@
 //! 6. Who waits long publishes to `{inbox}.probe` with `{own inbox}.probe` as reply: when nobody listens there any more,
 //!    NATS says so, and when the call has ended there, the peer does.
 //!
+//! # In many PoPs
+//! A process that is in a PoP ([`Whereabouts`]) serves its calls under two subjects more, one of its PoP and one of its
+//! region, in the same queue group. A caller that is in one asks those in its own PoP first, then those in the others from
+//! near to far, and then 1.x's subject, under which everybody is. That nobody serves the target there is known in a
+//! fraction of a millisecond, since the PoP's own NATS server says so, and means that the call was not delivered: nothing
+//! is ever called twice. A call whose own PoP serves it takes the messages above and no more. A call over a link with a
+//! residency bound goes to its own PoP and then to its region, never further; `trellis-within` has a callee whose labels
+//! say otherwise refuse it.
+//!
 //! With a 1.x peer, which neither sends nor minds these headers, the contract's five messages are spoken instead:
 //! handshake, parameters with an empty end, results with an empty end, channels without windows or numbers.
 //!
@@ -27,23 +36,28 @@
 //! 15. Between our own it is 2 and 7.
 
 mod answer;
+mod attempt;
 mod channel;
 mod connection;
 mod exchange;
 mod headers;
 mod operation;
+mod reach;
 mod route;
 mod serve;
+mod vicinity;
 
 use std::{sync::Arc, time::Duration};
 
 use async_nats::Client;
-use trellis_lattice::{ComponentId, LatticeName, subject::Subjects};
+use trellis_lattice::{
+    ComponentId, HostId, LatticeName, Place, PopName, Within, subject::Subjects,
+};
 
 pub use self::serve::Serving;
 use self::{connection::Connection, route::NatsRoute};
 pub use crate::serving::ServeOptions;
-use crate::{CallError, Handler, Route};
+use crate::{CallCounts, CallError, Handler, Route};
 
 /// Bounds of the calls over one connection.
 #[derive(Clone, Debug)]
@@ -74,6 +88,24 @@ impl Default for NatsOptions {
     }
 }
 
+/// Who makes and answers calls, and where.
+#[derive(Clone, Debug, Default)]
+pub struct Whereabouts {
+    /// The host that the process is or belongs to: told to callers that ask.
+    pub host: Option<HostId>,
+    /// Where it is. Without a place, calls go to whomever NATS chooses.
+    pub place: Option<Place>,
+}
+
+/// How calls to a target go.
+#[derive(Clone, Debug, Default)]
+pub struct RouteOptions {
+    /// The residency bound that calls never leave.
+    pub within: Option<Within>,
+    /// Where they are counted.
+    pub counts: Option<Arc<CallCounts>>,
+}
+
 /// Calls over one NATS connection. Cheap to clone; all clones, and the routes and servers they made, share one inbox.
 #[derive(Clone, Debug)]
 pub struct NatsRpc {
@@ -88,9 +120,39 @@ impl NatsRpc {
 
     /// The same with bounds of one's own.
     pub fn with_options(client: Client, lattice: LatticeName, options: NatsOptions) -> Self {
+        Self::at(client, lattice, options, Whereabouts::default())
+    }
+
+    /// The same for who is somewhere.
+    ///
+    /// # Panics
+    /// With a place, outside a tokio runtime.
+    pub fn at(
+        client: Client,
+        lattice: LatticeName,
+        options: NatsOptions,
+        whereabouts: Whereabouts,
+    ) -> Self {
+        let subjects = Subjects::new(lattice);
+        let connection = Connection::new(client, subjects, options, whereabouts);
         Self {
-            connection: Arc::new(Connection::new(client, Subjects::new(lattice), options)),
+            connection: Arc::new(connection),
         }
+    }
+
+    /// Where its calls come from and are served.
+    pub fn place(&self) -> Option<&Place> {
+        self.connection.place()
+    }
+
+    /// The other PoPs from near to far, as calls go to them. Waits until those that are there have had the time to say so:
+    /// half a second after this was made.
+    pub async fn others(&self) -> Vec<PopName> {
+        let Some(vicinity) = &self.connection.vicinity else {
+            return Vec::new();
+        };
+        vicinity.surveyed().await;
+        vicinity.others().to_vec()
     }
 
     /// The connection.
@@ -105,7 +167,13 @@ impl NatsRpc {
 
     /// The way to one target. It need not be there yet. Keep it: it remembers the subjects of what is called.
     pub fn route(&self, target: &ComponentId) -> Arc<dyn Route> {
-        Arc::new(NatsRoute::new(self.connection.clone(), target.clone()))
+        self.route_with(target, RouteOptions::default())
+    }
+
+    /// The way to one target, with a bound or with counters of its own.
+    pub fn route_with(&self, target: &ComponentId, options: RouteOptions) -> Arc<dyn Route> {
+        let route = NatsRoute::new(self.connection.clone(), target.clone(), options);
+        Arc::new(route)
     }
 
     /// Serves a target's calls, one among the members of its queue group, until the [`Serving`] is drained or dropped.

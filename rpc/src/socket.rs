@@ -47,7 +47,7 @@ use trellis_lattice::ComponentId;
 
 pub use self::served::Serving;
 use self::{listen::SocketFile, route::SocketRoute, served::Registry, targets::Targets};
-use crate::{Handler, Route, ServeOptions};
+use crate::{CallCounts, Handler, Route, ServeOptions};
 
 /// Bounds of the calls over sockets.
 #[derive(Clone, Debug)]
@@ -186,10 +186,21 @@ impl SocketRpc {
     /// the socket call can't have begun: the callee is gone or at its limit, or the connection broke before the whole
     /// call was written. Keep it: a call by it looks nothing up.
     pub fn route(&self, target: &ComponentId, otherwise: Arc<dyn Route>) -> Arc<dyn Route> {
+        self.route_counted(target, otherwise, None)
+    }
+
+    /// The same, with calls over the socket counted there.
+    pub fn route_counted(
+        &self,
+        target: &ComponentId,
+        otherwise: Arc<dyn Route>,
+        counts: Option<Arc<CallCounts>>,
+    ) -> Arc<dyn Route> {
         Arc::new(SocketRoute {
             cell: self.shared.targets.cell(target),
             otherwise,
             default_deadline: self.shared.options.default_deadline,
+            counts,
         })
     }
 

@@ -423,6 +423,7 @@ impl Lattice {
             interfaces: interfaces.iter().map(|&name| name.to_owned()).collect(),
             source_config: Vec::new(),
             target_config: Vec::new(),
+            within: None,
         })
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use trellis_lattice::control::host::{
-    ComponentDescription, Host, HostInventory, ProviderDescription,
+    CallsMade, ComponentDescription, Host, HostInventory, ProviderDescription,
 };
 
 use crate::output::{Row as _, or_dash, pairs, table};
@@ -57,6 +57,13 @@ impl fmt::Display for Inventory {
         } else {
             const COLUMNS: &[&str] = &["COMPONENT", "NAME", "REVISION", "MAX INSTANCES", "IMAGE"];
             table(f, "  ", COLUMNS, host.components.iter().map(component))?;
+            for component in &host.components {
+                if let Some(made) = component.stats.as_ref().map(|stats| stats.made)
+                    && !made.is_none()
+                {
+                    writeln!(f, "  calls made by {}: {}", component.id, calls(made))?;
+                }
+            }
         }
         if host.providers.is_empty() {
             return writeln!(f, "  no providers");
@@ -64,6 +71,29 @@ impl fmt::Display for Inventory {
         const COLUMNS: &[&str] = &["PROVIDER", "NAME", "REVISION", "IMAGE"];
         table(f, "  ", COLUMNS, host.providers.iter().map(provider))
     }
+}
+
+/// Calls by the way they went.
+fn calls(made: CallsMade) -> String {
+    let CallsMade {
+        in_process,
+        socket,
+        own_pop,
+        other_pop,
+        unknown_pop,
+    } = made;
+    [
+        (in_process, "in process"),
+        (socket, "over the socket"),
+        (own_pop, "over NATS in this PoP"),
+        (other_pop, "over NATS in other PoPs"),
+        (unknown_pop, "over NATS without a word from where"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, way)| format!("{count} {way}"))
+    .collect::<Vec<_>>()
+    .join(", ")
 }
 
 fn component(component: &ComponentDescription) -> Vec<String> {
@@ -83,4 +113,23 @@ fn provider(provider: &ProviderDescription) -> Vec<String> {
         provider.revision.to_string(),
         or_dash(provider.image_ref.clone().unwrap_or_default()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_told_by_the_way_they_went() {
+        let made = CallsMade {
+            in_process: 3,
+            own_pop: 40,
+            other_pop: 1,
+            ..CallsMade::default()
+        };
+        assert_eq!(
+            calls(made),
+            "3 in process, 40 over NATS in this PoP, 1 over NATS in other PoPs"
+        );
+    }
 }

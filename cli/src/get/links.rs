@@ -20,10 +20,14 @@ impl Row for Link {
             self.source_id.to_string(),
             self.target.to_string(),
             format!(
-                "{}:{}/{}",
+                "{}:{}/{}{}",
                 self.wit_namespace,
                 self.wit_package,
-                self.interfaces.join(",")
+                self.interfaces.join(","),
+                self.within
+                    .as_ref()
+                    .map(|within| format!(" within {within}"))
+                    .unwrap_or_default()
             ),
             self.name.to_string(),
             or_dash(self.source_config.join(",")),

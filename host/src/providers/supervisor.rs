@@ -351,6 +351,9 @@ impl Run<'_> {
             }),
             keep_stdin: true,
             trellis_socket: None,
+            trellis_place: host.rpc.place().cloned(),
+            trellis_js_domain: host.config.js_domain.clone(),
+            trellis_bind: host.config.bind,
         }
     }
 

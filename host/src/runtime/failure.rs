@@ -25,9 +25,9 @@ pub(super) fn explain(
         tracing::warn!(actor = %id, %operation, %error, "a call that the actor made failed, and it with it");
         return match error {
             // Those that the actor called did nothing, but it did: its caller must not take it that it may try again.
-            CallError::Overloaded(_) | CallError::NoResponder { .. } => {
-                CallError::Failed(error.to_string())
-            }
+            CallError::Overloaded(_)
+            | CallError::NoResponder { .. }
+            | CallError::OutOfBounds(_) => CallError::Failed(error.to_string()),
             _ => error.clone(),
         };
     }

@@ -18,7 +18,9 @@ use dashmap::DashMap;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::ComponentId;
-use trellis_rpc::{Call, CallError, Channels, Incoming, IncomingCall, Route, RouteKind};
+use trellis_rpc::{
+    Call, CallCounts, CallError, Channels, Incoming, IncomingCall, Route, RouteKind,
+};
 
 use super::{Actor, Entered};
 
@@ -74,8 +76,22 @@ impl LocalActors {
         target: &ComponentId,
         elsewhere: Arc<dyn Route>,
     ) -> Arc<dyn Route> {
+        self.route_counted(target, elsewhere, None)
+    }
+
+    /// The same, with calls in process counted there.
+    pub fn route_counted(
+        self: &Arc<Self>,
+        target: &ComponentId,
+        elsewhere: Arc<dyn Route>,
+        counts: Option<Arc<CallCounts>>,
+    ) -> Arc<dyn Route> {
         let local = self.place(target);
-        Arc::new(LocalFirst { local, elsewhere })
+        Arc::new(LocalFirst {
+            local,
+            elsewhere,
+            counts,
+        })
     }
 
     /// Forgets places that no link leads to and no actor is in. Each time that it looks, as many may come before the next.
@@ -130,12 +146,18 @@ impl fmt::Debug for Local {
 struct LocalFirst {
     local: Arc<Local>,
     elsewhere: Arc<dyn Route>,
+    counts: Option<Arc<CallCounts>>,
 }
 
 impl Route for LocalFirst {
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Incoming, CallError>> {
         match self.local.enter() {
-            Some(actor) => Box::pin(in_process(actor, call)),
+            Some(actor) => {
+                if let Some(counts) = &self.counts {
+                    counts.in_process();
+                }
+                Box::pin(in_process(actor, call))
+            }
             None => self.elsewhere.call(call),
         }
     }

@@ -146,6 +146,7 @@ impl Scope {
             link_name: Some(link_name),
             deadline: Some(self.deadline()),
             trace: self.trace.as_ref().map(TraceContext::child),
+            trail: None,
         };
         Ok((filled, context))
     }
@@ -160,6 +161,15 @@ impl Scope {
             None => slot.place(),
             Some(chosen) => Ok(self.actor.links.find(&chosen)?.place.clone()),
         }
+    }
+
+    /// Counts a call of the import in that slot that stays on this host.
+    ///
+    /// # Errors
+    /// [`CallError::Failed`]: there is no such slot.
+    pub(super) fn count_in_process(&self, slot: usize) -> Result<(), CallError> {
+        self.slot(slot)?.counts().in_process();
+        Ok(())
     }
 
     /// How deep a call of an actor on this host would be.

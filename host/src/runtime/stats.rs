@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use trellis_lattice::control::host::ComponentStats;
+use trellis_lattice::control::host::{CallsMade, ComponentStats};
 
 use peak::Peak;
 
@@ -76,6 +76,8 @@ impl Stats {
             in_flight: self.running.load(Relaxed),
             peak: self.peak.tell(present, Instant::now()),
             latency,
+            // Those it made are counted where they go: by the links.
+            made: CallsMade::default(),
         }
     }
 }

@@ -60,6 +60,7 @@ async fn start(lattice: &mut Lattice, host: &HostId, image: &str) -> Result<Arc<
         interfaces: vec!["relay".to_owned()],
         source_config: vec![],
         target_config: vec![],
+        within: None,
     };
     lattice.control.put_link(&link).await?;
     let rpc = NatsRpc::new(lattice.client.clone(), LatticeName::default());

@@ -156,6 +156,7 @@ pub fn link(source: &str, name: &str, interfaces: &str, target: &str) -> Link {
         interfaces: interfaces.split(',').map(str::to_owned).collect(),
         source_config: vec![],
         target_config: vec![],
+        within: None,
     }
 }
 

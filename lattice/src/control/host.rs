@@ -131,6 +131,38 @@ pub struct ComponentStats {
     /// not less than half of that. The last index counts all longer ones too; at most [`Self::BUCKETS`] numbers.
     #[serde(default)]
     pub latency: Vec<u64>,
+    /// Ours: the calls that it made itself, since it was first linked on this host.
+    #[serde(default, skip_serializing_if = "CallsMade::is_none")]
+    pub made: CallsMade,
+}
+
+/// Calls that a component or a provider made and that a callee took, by the way they went; those over NATS by where they
+/// were served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallsMade {
+    /// Within the host's process.
+    pub in_process: u64,
+    /// Over the host's socket.
+    pub socket: u64,
+    /// Over NATS, served in the caller's PoP.
+    pub own_pop: u64,
+    /// Over NATS, served in another PoP.
+    pub other_pop: u64,
+    /// Over NATS, where caller or callee is in no PoP or does not say.
+    pub unknown_pop: u64,
+}
+
+impl CallsMade {
+    /// All of them.
+    pub fn all(&self) -> u64 {
+        self.in_process + self.socket + self.own_pop + self.other_pop + self.unknown_pop
+    }
+
+    /// Whether there was none.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl ComponentStats {

@@ -62,6 +62,8 @@ pub struct LinkSettings {
     max_body_bytes: Option<u64>,
     /// How many connections are open at once; more wait to be accepted.
     max_connections: Option<usize>,
+    /// Whether responses say which host of which PoP answered.
+    served_by: Option<bool>,
     // What 1.x's server has besides.
     port: IgnoredAny,
     path: IgnoredAny,
@@ -95,6 +97,8 @@ pub struct Settings {
     pub max_body_bytes: u64,
     /// How many connections are open at once.
     pub max_connections: usize,
+    /// Whether responses say which host of which PoP answered.
+    pub served_by: bool,
 }
 
 fn default_address() -> SocketAddr {
@@ -152,6 +156,7 @@ impl LinkSettings {
                 1,
                 usize::MAX,
             )?,
+            served_by: self.served_by.unwrap_or(false),
         })
     }
 }
@@ -188,6 +193,7 @@ mod tests {
         assert_eq!(settings.timeout, Duration::from_secs(30));
         assert_eq!(settings.idle_timeout, Duration::from_secs(60));
         assert_eq!(server().replace_grace(), Duration::from_secs(2));
+        assert!(!settings.served_by, "who serves is nobody's business");
     }
 
     #[test]

@@ -8,10 +8,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trellis_provider::{
     CallOptions,
+    contract::PopName,
     rpc::{
-        Incoming as Results, Outgoing,
+        CallError, Incoming as Results, Outgoing,
         interface::http::{Response as WireResponse, handle},
         trace::TraceContext,
+        trail::Who,
     },
 };
 
@@ -24,6 +26,8 @@ use crate::{
 };
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Which host of which PoP answered, where the link wants it told.
+const SERVED_BY: HeaderName = HeaderName::from_static("trellis-served-by");
 
 /// Answers the requests of one connection.
 #[derive(Debug)]
@@ -75,13 +79,17 @@ impl Exchange {
         let idle = Idle::new(target.settings.idle_timeout);
         let wire =
             request::wire(parts, body, &target.settings, deadline, &too_large, &idle).await?;
-        let results = tokio::select! {
+        let (results, who) = tokio::select! {
             results = self.call(target, wire.into_params(), deadline, trace) => results?,
             // The call is dropped, and with it cancelled.
             () = too_large.cancelled() => return Err(Refusal::BodyTooLarge),
             () = idle.given_up() => return Err(Refusal::BodyTooSlow),
         };
-        respond(results, &method, idle)
+        let mut response = respond(results, &method, idle)?;
+        if let Some(value) = who.as_ref().and_then(served_by) {
+            response.headers_mut().insert(SERVED_BY, value);
+        }
+        Ok(response)
     }
 
     /// Calls the component. One that is gone because its link was replaced meanwhile has a successor, which gets the
@@ -92,18 +100,14 @@ impl Exchange {
         params: Outgoing,
         deadline: Instant,
         trace: Option<TraceContext>,
-    ) -> Result<Results, Refusal> {
+    ) -> Result<(Results, Option<Who>), Refusal> {
         let again = params.channels.is_empty().then(|| params.root.clone());
         let options = |deadline: Instant| CallOptions {
             timeout: Some(deadline.saturating_duration_since(Instant::now())),
             trace,
         };
-        let error = match target
-            .component
-            .call(handle().clone(), params, options(deadline))
-            .await
-        {
-            Ok(results) => return Ok(results),
+        let error = match ask(target, params, options(deadline)).await {
+            Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
         if let Some(root) = again.filter(|_| error.not_started())
@@ -111,14 +115,33 @@ impl Exchange {
             && !Arc::ptr_eq(&successor, target)
         {
             let params = Outgoing::unary(root);
-            let results = successor
-                .component
-                .call(handle().clone(), params, options(deadline))
-                .await;
-            return results.map_err(Refusal::Call);
+            let answer = ask(&successor, params, options(deadline)).await;
+            return answer.map_err(Refusal::Call);
         }
         Err(Refusal::Call(error))
     }
+}
+
+/// Calls a link's component; who answered is asked for only where it is to be told.
+async fn ask(
+    target: &Target,
+    params: Outgoing,
+    options: CallOptions,
+) -> Result<(Results, Option<Who>), CallError> {
+    let (component, operation) = (&target.component, handle().clone());
+    if target.settings.served_by {
+        let (results, who) = component.call_and_who(operation, params, options).await;
+        return Ok((results?, who));
+    }
+    let results = component.call(operation, params, options).await?;
+    Ok((results, None))
+}
+
+/// `fra/N…`, as far as it is known.
+fn served_by(who: &Who) -> Option<HeaderValue> {
+    let pop = who.pop.as_ref().map_or("-", PopName::as_str);
+    let host = who.host.as_deref().unwrap_or("-");
+    HeaderValue::from_str(&format!("{pop}/{host}")).ok()
 }
 
 fn respond(results: Results, method: &Method, idle: Idle) -> Result<Response<ReplyBody>, Refusal> {

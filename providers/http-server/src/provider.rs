@@ -37,10 +37,12 @@ impl Provider for HttpServer {
         link: LinkConfig<LinkSettings>,
     ) -> Result<(), LinkError> {
         let settings = link.config.check(&self.config);
-        let settings = settings.map_err(|error| link.config_error(error.field, error.problem))?;
+        let mut settings =
+            settings.map_err(|error| link.config_error(error.field, error.problem))?;
+        settings.address = self.lattice.listen_address(settings.address);
         let target = Target {
             link: link.key(),
-            component: self.lattice.component(&link.target_id),
+            component: self.lattice.linked(&link),
             settings,
         };
         self.listeners

@@ -43,9 +43,9 @@ pub enum Refusal {
 
 fn call_text(error: &CallError) -> &'static str {
     match error {
-        CallError::NoResponder { .. } | CallError::MissingLink { .. } => {
-            "no component answers here now"
-        }
+        CallError::NoResponder { .. }
+        | CallError::OutOfBounds(_)
+        | CallError::MissingLink { .. } => "no component answers here now",
         CallError::Overloaded(_) => "the component is at its limit",
         CallError::DeadlineExceeded { .. } => "the component did not answer in time",
         _ => "the component failed",
@@ -65,6 +65,7 @@ impl Refusal {
             Self::Response(_) => StatusCode::BAD_GATEWAY,
             Self::Call(error) => match error {
                 CallError::NoResponder { .. }
+                | CallError::OutOfBounds(_)
                 | CallError::MissingLink { .. }
                 | CallError::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
                 CallError::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,

@@ -91,7 +91,7 @@ impl Provider for MessagingNats {
             tracing::warn!(%link, "no `subscriptions`: the component gets no message over this link");
         }
         let recipient = Recipient {
-            component: self.lattice.component(&link.target_id),
+            component: self.lattice.linked(&link),
             pace,
         };
         self.subscribe(&link, connection, subscriptions, recipient)

@@ -2,21 +2,26 @@
 
 use std::{
     fmt,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use trellis_lattice::{
-    ComponentId, HostId, LatticeName, connect::NatsSettings, provider::HostData,
+    ComponentId, HostId, LatticeName, Place, Within, connect::NatsSettings,
+    control::host::CallsMade, provider::HostData,
 };
 use trellis_rpc::{
-    Call, CallContext, CallError, Handler, Incoming, Operation, Outgoing, Route, ServeOptions,
-    codec,
+    Call, CallContext, CallCounts, CallError, Handler, Incoming, Operation, Outgoing, Route,
+    RouteKind, ServeOptions, codec,
     interface::Function,
-    nats::{self, NatsRpc},
+    nats::{self, NatsOptions, NatsRpc, RouteOptions, Whereabouts},
     socket::{self, SocketOptions, SocketRpc},
     trace::TraceContext,
+    trail::{Trail, Who},
 };
+
+use crate::link::LinkConfig;
 
 /// How long a call may take when neither the host data nor the caller says so; 1.x's default.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,6 +42,10 @@ struct Inner {
     /// To the host that started this provider, if it offers that.
     nearby: Option<SocketRpc>,
     call_timeout: Duration,
+    /// The calls to components.
+    counts: Arc<CallCounts>,
+    js_domain: Option<String>,
+    bind: Option<IpAddr>,
 }
 
 /// The settings to reach the lattice with, from the host data.
@@ -51,7 +60,12 @@ pub(crate) fn nats_settings(data: &HostData) -> NatsSettings {
 
 impl Lattice {
     pub(crate) fn new(data: &HostData, settings: NatsSettings, client: async_nats::Client) -> Self {
-        let rpc = NatsRpc::new(client.clone(), data.lattice_rpc_prefix.clone());
+        let whereabouts = Whereabouts {
+            host: Some(data.host_id.clone()),
+            place: data.trellis_place.clone(),
+        };
+        let (lattice, options) = (data.lattice_rpc_prefix.clone(), NatsOptions::default());
+        let rpc = NatsRpc::at(client.clone(), lattice, options, whereabouts);
         let nearby = data
             .trellis_socket
             .clone()
@@ -69,6 +83,9 @@ impl Lattice {
                 rpc,
                 nearby,
                 call_timeout,
+                counts: Arc::default(),
+                js_domain: data.trellis_js_domain.clone(),
+                bind: data.trellis_bind,
             }),
         }
     }
@@ -103,19 +120,64 @@ impl Lattice {
         self.inner.call_timeout
     }
 
-    /// Calls to one component: over the host's socket while the component runs on that host, else over NATS. Make it
-    /// when the link is put and keep it: it holds the route.
+    /// Where the provider is: where its host is, if that is anywhere in particular.
+    pub fn place(&self) -> Option<&Place> {
+        self.inner.rpc.place()
+    }
+
+    /// The JetStream domain of the lattice's state, where it isn't that of the server which [`Self::nats`] goes to.
+    pub fn js_domain(&self) -> Option<&str> {
+        self.inner.js_domain.as_deref()
+    }
+
+    /// Where to listen that was told to listen at an address: at the host's own (`trellis host --bind`) instead of none in
+    /// particular (`0.0.0.0`, `[::]`), so that one manifest fits a machine of several hosts, too.
+    pub fn listen_address(&self, told: SocketAddr) -> SocketAddr {
+        match self.inner.bind {
+            Some(bind) if told.ip().is_unspecified() => SocketAddr::new(bind, told.port()),
+            _ => told,
+        }
+    }
+
+    /// The calls to components so far, by the way they went and by where they were served.
+    pub fn calls_made(&self) -> CallsMade {
+        self.inner.counts.tell()
+    }
+
+    /// Calls to one component: over the host's socket while the component runs on that host, else over NATS: in this PoP
+    /// while it runs there, else in the nearest one. Make it when the link is put and keep it: it holds the route.
+    ///
+    /// A link may have a residency bound, which [`Self::linked`] keeps to.
     pub fn component(&self, id: &ComponentId) -> Component {
-        let anywhere = self.inner.rpc.route(id);
-        let route = match &self.inner.nearby {
-            Some(nearby) => nearby.route(id, anywhere),
+        self.to(id, None)
+    }
+
+    /// Calls over a link to its target, within the link's residency bound if it has one.
+    pub fn linked<C>(&self, link: &LinkConfig<C>) -> Component {
+        self.to(&link.target_id, link.within.clone())
+    }
+
+    fn to(&self, id: &ComponentId, within: Option<Within>) -> Component {
+        let inner = &self.inner;
+        let counts = Some(inner.counts.clone());
+        let options = RouteOptions {
+            within,
+            counts: counts.clone(),
+        };
+        let anywhere = inner.rpc.route_with(id, options);
+        let route = match &inner.nearby {
+            Some(nearby) => nearby.route_counted(id, anywhere, counts),
             None => anywhere,
         };
         Component {
             route,
-            source_id: self.inner.provider_id.to_shared(),
+            source_id: inner.provider_id.to_shared(),
             id: id.clone(),
-            timeout: self.inner.call_timeout,
+            timeout: inner.call_timeout,
+            here: Who {
+                host: Some(inner.host_id.to_shared()),
+                pop: self.place().map(|place| place.pop.clone()),
+            },
         }
     }
 
@@ -179,6 +241,8 @@ pub struct Component {
     source_id: Arc<str>,
     id: ComponentId,
     timeout: Duration,
+    /// Who answers over the socket.
+    here: Who,
 }
 
 /// How one call is made.
@@ -206,6 +270,37 @@ impl Component {
         params: Outgoing,
         options: CallOptions,
     ) -> Result<Incoming, CallError> {
+        self.send(operation, params, options, None).await
+    }
+
+    /// The same, and who answered, if anybody did: a 1.x callee does not say who it is. Over NATS this takes two headers
+    /// more.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call_and_who(
+        &self,
+        operation: Operation,
+        params: Outgoing,
+        options: CallOptions,
+    ) -> (Result<Incoming, CallError>, Option<Who>) {
+        let trail = Trail::new();
+        let result = self.send(operation, params, options, Some(trail.clone()));
+        let result = result.await;
+        let who = trail.answered().map(|(way, who)| match way {
+            RouteKind::UnixSocket => self.here.clone(),
+            _ => who,
+        });
+        (result, who)
+    }
+
+    async fn send(
+        &self,
+        operation: Operation,
+        params: Outgoing,
+        options: CallOptions,
+        trail: Option<Arc<Trail>>,
+    ) -> Result<Incoming, CallError> {
         let timeout = options.timeout.unwrap_or(self.timeout);
         let context = CallContext {
             source_id: Some(self.source_id.clone()),
@@ -214,6 +309,7 @@ impl Component {
             // A timeout beyond what the clock can say is no deadline.
             deadline: Instant::now().checked_add(timeout),
             trace: options.trace,
+            trail,
         };
         self.route
             .call(Call {

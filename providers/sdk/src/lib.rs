@@ -39,7 +39,7 @@
 //!     }
 //!
 //!     async fn receive_link_config_as_source(&self, link: LinkConfig<Greeting>) -> Result<(), LinkError> {
-//!         let component = self.lattice.component(&link.target_id);
+//!         let component = self.lattice.linked(&link);
 //!         let answer = component.invoke::<Greet>(&link.config.name, Default::default()).await;
 //!         tracing::info!(?answer, "greeted");
 //!         Ok(())

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::de::DeserializeOwned;
-use trellis_lattice::{ComponentId, LinkKey, LinkName, ResolvedLink};
+use trellis_lattice::{ComponentId, LinkKey, LinkName, ResolvedLink, Within};
 
 use crate::{
     config::{ConfigError, from_config},
@@ -51,6 +51,8 @@ pub struct LinkConfig<C> {
     pub config: C,
     /// This side's secrets.
     pub secrets: Secrets,
+    /// The residency bound that its calls never leave; this process is within it. [`crate::Lattice::linked`] keeps to it.
+    pub within: Option<Within>,
 }
 
 impl<C> LinkConfig<C> {
@@ -108,5 +110,6 @@ pub(crate) fn read<C: DeserializeOwned>(
         role,
         config: from_config(&what, &merged)?,
         secrets,
+        within: link.within.clone(),
     })
 }

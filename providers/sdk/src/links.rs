@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
-use trellis_lattice::{ComponentId, LinkKey, ResolvedLink};
+use trellis_lattice::{ComponentId, LinkKey, Place, ResolvedLink, place::Outside};
 
 use crate::{
     error::LinkError,
@@ -24,6 +24,7 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 pub(crate) struct Links<P> {
     provider: Arc<P>,
     provider_id: ComponentId,
+    place: Option<Place>,
     keys: Option<SecretKeys>,
     taken: HashMap<(LinkKey, Role), Taken>,
     failures: watch::Sender<Vec<String>>,
@@ -46,11 +47,13 @@ impl<P: Provider> Links<P> {
     pub(crate) fn new(
         provider: Arc<P>,
         provider_id: ComponentId,
+        place: Option<Place>,
         keys: Option<SecretKeys>,
     ) -> Self {
         Self {
             provider,
             provider_id,
+            place,
             keys,
             taken: HashMap::new(),
             failures: watch::Sender::new(Vec::new()),
@@ -69,6 +72,11 @@ impl<P: Provider> Links<P> {
             tracing::debug!(link = %link.key(), "a link whose secrets are for another process of this id");
             return;
         }
+        // It is for other processes of this id, which are within: nothing is wrong with this one.
+        if let Err(outside) = self.check_bound(&link) {
+            tracing::warn!(%outside, "link not taken");
+            return self.delete(&link.key()).await;
+        }
         let mut ours = false;
         for role in [Role::Source, Role::Target] {
             if end(&link, role) == &self.provider_id {
@@ -83,6 +91,15 @@ impl<P: Provider> Links<P> {
         if !ours {
             tracing::debug!(link = %link.key(), "a link of others");
         }
+    }
+
+    /// Whether this process is within the link's residency bound.
+    fn check_bound(&self, link: &ResolvedLink) -> Result<(), Outside> {
+        let Some(within) = &link.within else {
+            return Ok(());
+        };
+        let what = format_args!("link {} {}", link.key(), link.target);
+        within.check(self.place.as_ref(), what, "this provider")
     }
 
     /// A link was deleted. One that isn't there is no error.

@@ -102,7 +102,8 @@ pub async fn run_with_host_data<P: Provider>(
 
     let provider = P::start(config, lattice.clone()).await;
     let provider = Arc::new(provider.map_err(|error| RunError::Start(error.to_string()))?);
-    let links = Links::new(provider.clone(), data.provider_key.clone(), keys);
+    let place = data.trellis_place.clone();
+    let links = Links::new(provider.clone(), data.provider_key.clone(), place, keys);
     let mut control = Control::start(
         &lattice,
         provider.clone(),
@@ -119,6 +120,16 @@ pub async fn run_with_host_data<P: Provider>(
     // Health is still answered.
     control.end_links().await;
     let drained = drain(&*provider, serving).await;
+    let made = lattice.calls_made();
+    if !made.is_none() {
+        tracing::info!(
+            socket = made.socket,
+            own_pop = made.own_pop,
+            other_pop = made.other_pop,
+            unknown_pop = made.unknown_pop,
+            "calls made to components"
+        );
+    }
     // What was answered last, the shutdown's reply among it, is still to go out.
     if tokio::time::timeout(Duration::from_secs(1), lattice.nats().flush())
         .await

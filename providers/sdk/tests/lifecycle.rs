@@ -15,8 +15,9 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use trellis_provider::{
-    Health, Lattice, LinkConfig, LinkError, Provider, RunError, StartError, config::NoConfig,
-    contract::LinkKey,
+    Health, HostData, Lattice, LinkConfig, LinkError, Provider, RunError, StartError,
+    config::NoConfig,
+    contract::{LinkKey, LinkName, Place},
 };
 use trellis_provider_testkit::{Host, NatsServer, Running, Side};
 
@@ -57,6 +58,12 @@ impl Provider for Recorder {
             return Err(StartError("told to".into()));
         }
         let told = LISTENERS.lock().unwrap()[lattice.provider_id().as_str()].clone();
+        if let Some(domain) = lattice.js_domain() {
+            let [all, all_v6, one] = ["0.0.0.0:80", "[::]:80", "10.0.0.1:80"]
+                .map(|address| lattice.listen_address(address.parse().unwrap()));
+            told.send(format!("at {all} {all_v6} {one} {domain}"))
+                .unwrap();
+        }
         Ok(Self {
             told,
             failures_left: AtomicU32::new(u32::MAX),
@@ -130,6 +137,50 @@ fn calls<'a>(provider: &'a str, target: &'a str, config: &'a [(&'a str, &'a str)
         interface: "wasi:http/incoming-handler",
         config,
     }
+}
+
+#[tokio::test]
+async fn a_link_that_is_kept_elsewhere_is_not_taken_and_nothing_is_wrong() -> Result<()> {
+    let server = NatsServer::without_jetstream().await?;
+    let iad = Place::new("iad".parse()?, Some("us".parse()?));
+    let host = Host::on(&server).await?.placed(iad);
+    let mut told = listen("kept");
+    let link = |target: &str, within: Option<&str>| -> Result<_> {
+        let mut link = calls("kept", target, &[]).link();
+        link.name = LinkName::new(target)?;
+        link.within = within.map(str::parse).transpose()?;
+        Ok(link)
+    };
+    let first = link("elsewhere", Some("region=eu"))?;
+    let running =
+        Running::start::<Recorder>(&host, host.data("kept", &[], vec![first.clone()])?).await?;
+    host.put("kept", &link("here", Some("region=us"))?).await?;
+    assert_eq!(next(&mut told).await?, "put here ");
+    host.until_healthy("kept", true).await?;
+    // Kept here after all, and then elsewhere again.
+    host.put("kept", &link("elsewhere", None)?).await?;
+    assert_eq!(next(&mut told).await?, "put elsewhere ");
+    host.put("kept", &first).await?;
+    assert_eq!(next(&mut told).await?, "delete elsewhere");
+    host.shut_down("kept").await?;
+    running.ended().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_told_to_listen_at_no_address_in_particular_listens_at_the_host_s() -> Result<()> {
+    let server = NatsServer::without_jetstream().await?;
+    let host = Host::on(&server).await?;
+    let mut data = host.data("listens", &[], vec![])?;
+    data.trellis_bind = Some("127.0.2.1".parse()?);
+    data.trellis_js_domain = Some("hub".into());
+    let data = HostData::from_line(&data.to_line()?)?;
+    let mut told = listen("listens");
+    let running = Running::start::<Recorder>(&host, data).await?;
+    assert_eq!(next(&mut told).await?, "at 127.0.2.1:80 127.0.2.1:80 10.0.0.1:80 hub");
+    host.shut_down("listens").await?;
+    running.ended().await?;
+    Ok(())
 }
 
 #[tokio::test]

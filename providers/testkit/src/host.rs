@@ -6,8 +6,14 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use trellis_provider::{
     Health, HostData,
-    contract::{ComponentId, HostId, LatticeName, LinkName, ResolvedLink, subject::Subjects},
-    rpc::{CallContext, nats::NatsRpc},
+    contract::{
+        ComponentId, HostId, LatticeName, LinkName, Place, ResolvedLink, connect::NatsSettings,
+        subject::Subjects,
+    },
+    rpc::{
+        CallContext,
+        nats::{NatsOptions, NatsRpc, Whereabouts},
+    },
 };
 use trellis_tests::{nats::NatsServer, wait::until};
 
@@ -22,6 +28,7 @@ pub struct Host {
     rpc: NatsRpc,
     subjects: Subjects,
     host_id: HostId,
+    place: Option<Place>,
 }
 
 impl Host {
@@ -30,14 +37,43 @@ impl Host {
     /// # Errors
     /// The server does not answer.
     pub async fn on(server: &NatsServer) -> Result<Self> {
-        let client = server.connect().await?;
+        Self::connected(&NatsSettings::new(server.url())).await
+    }
+
+    /// A host that connects so. What its providers are started with has its server, and no user.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub async fn connected(settings: &NatsSettings) -> Result<Self> {
+        let client = settings.connect("test").await?;
         Ok(Self {
-            url: server.url(),
+            url: settings.url.clone(),
             rpc: NatsRpc::new(client.clone(), LatticeName::default()),
             client,
             subjects: Subjects::new(LatticeName::default()),
             host_id: HostId::new(HOST_ID)?,
+            place: None,
         })
+    }
+
+    /// The same host in a PoP.
+    #[must_use]
+    pub fn placed(self, place: Place) -> Self {
+        let whereabouts = Whereabouts {
+            host: Some(self.host_id.clone()),
+            place: Some(place.clone()),
+        };
+        let (lattice, options) = (LatticeName::default(), NatsOptions::default());
+        Self {
+            rpc: NatsRpc::at(self.client.clone(), lattice, options, whereabouts),
+            place: Some(place),
+            ..self
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &HostId {
+        &self.host_id
     }
 
     /// The host's connection.
@@ -68,6 +104,7 @@ impl Host {
             "provider_key": provider,
             "config": config,
             "link_definitions": links,
+            "trellis_place": self.place,
         });
         Ok(serde_json::from_value(data)?)
     }

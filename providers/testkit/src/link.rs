@@ -44,6 +44,7 @@ impl Side<'_> {
             interfaces: vec![interface.to_owned()],
             source_config: Vec::new(),
             target_config: Vec::new(),
+            within: None,
         };
         let config = |entries: &[(&str, &str)]| {
             entries

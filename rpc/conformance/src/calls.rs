@@ -50,6 +50,7 @@ pub async fn a_call_brings_its_values_and_its_context<S: Setting>() {
     });
     let _serving = setting.serve(handler).await;
     let context = CallContext {
+        trail: None,
         source_id: Some("shop".into()),
         target_id: Some("callee".into()),
         link_name: Some("default".into()),

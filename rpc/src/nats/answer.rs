@@ -30,10 +30,21 @@ pub(super) struct Answer {
     /// The caller's inbox.
     reply: Subject,
     dialect: Dialect,
+    /// What to add to the first message of the answer.
+    signature: Signature,
     cancelled: CancellationToken,
     /// Our inbox, once the call needs one.
     opened: OnceLock<Opened>,
     handshake: OnceCell<()>,
+}
+
+/// What an answer says beside its values.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Signature {
+    /// Who answers.
+    pub(super) who: bool,
+    /// That whoever answers is about to leave.
+    pub(super) leaving: bool,
 }
 
 impl Answer {
@@ -41,6 +52,7 @@ impl Answer {
         connection: Arc<Connection>,
         reply: Subject,
         dialect: Dialect,
+        signature: Signature,
         cancelled: CancellationToken,
     ) -> Arc<Self> {
         let (opened, handshake) = (OnceLock::new(), OnceCell::new());
@@ -48,6 +60,7 @@ impl Answer {
             connection,
             reply,
             dialect,
+            signature,
             cancelled,
             opened,
             handshake,
@@ -107,15 +120,40 @@ impl Answer {
     /// Says that the call failed, and why. A 1.x caller sees what it sees of a 1.x callee: results without a byte.
     pub(super) async fn refuse(&self, error: &CallError) {
         tracing::debug!(kind = error.kind(), %error, "a call failed");
-        let (headers, message) = (
-            Some(headers::of_error(error)),
-            Bytes::from(serving::words(error)),
-        );
+        let headers = headers::of_error(error);
+        let message = Bytes::from(serving::words(error));
         let sent = match self.dialect {
-            Dialect::Trellis { .. } => self.publish("", None, headers, message).await,
-            Dialect::Plain => self.refuse_plainly(headers, message).await,
+            Dialect::Trellis { .. } => {
+                let headers = self.signed(Some(headers));
+                self.publish("", None, headers, message).await
+            }
+            Dialect::Plain => self.refuse_plainly(Some(headers), message).await,
         };
         self.log_unsent(sent);
+    }
+
+    /// Says that the call was not taken: its residency bound does not hold who is here.
+    pub(super) async fn refuse_outside(&self) {
+        let headers = Some(headers::of_outside());
+        let sent = self.publish("", None, headers, Bytes::new()).await;
+        self.log_unsent(sent);
+    }
+
+    /// Headers of the answer's first message, with what there is to say beside.
+    fn signed(&self, headers: Option<async_nats::HeaderMap>) -> Option<async_nats::HeaderMap> {
+        let Signature { who, leaving } = self.signature;
+        if !who && !leaving {
+            return headers;
+        }
+        let mut headers = headers.unwrap_or_default();
+        if who {
+            let connection = &self.connection;
+            headers::set_who(&mut headers, connection.host.as_ref(), connection.place());
+        }
+        if leaving {
+            headers::set_leaving(&mut headers);
+        }
+        Some(headers)
     }
 
     async fn refuse_plainly(
@@ -134,9 +172,15 @@ impl Answer {
     /// Sends the results, and then what streams among them.
     async fn respond(self: &Arc<Self>, results: Outgoing) {
         let max_payload = self.connection.client.max_payload();
-        let in_one = results.channels.is_empty() && results.root.len() <= max_payload;
+        let signed = self.signed(None);
+        let room = max_payload
+            - signed
+                .as_ref()
+                .map_or(0, headers::wire_bytes)
+                .min(max_payload);
+        let in_one = results.channels.is_empty() && results.root.len() <= room;
         let sent = if self.dialect.is_trellis() && in_one {
-            self.publish("", None, None, results.root).await
+            self.publish("", None, signed, results.root).await
         } else {
             Box::pin(async {
                 tokio::select! {
@@ -172,9 +216,10 @@ impl Answer {
             let window = self.connection.options.window_bytes;
             let mut headers = headers::of_results(window, channels.len());
             headers::set_total(&mut headers, rest.len());
-            let room = max_payload.saturating_sub(headers::wire_bytes(&headers));
-            let first = rest.split_to(room.min(rest.len()));
-            self.publish("", Some(peer.exchange.inbox.clone()), Some(headers), first)
+            let headers = self.signed(Some(headers));
+            let taken = headers.as_ref().map_or(0, headers::wire_bytes);
+            let first = rest.split_to(max_payload.saturating_sub(taken).min(rest.len()));
+            self.publish("", Some(peer.exchange.inbox.clone()), headers, first)
                 .await?;
         }
         peer.send_root(rest).await?;
@@ -236,6 +281,7 @@ impl Answer {
                 .dialect
                 .is_trellis()
                 .then(|| headers::of_handshake(window));
+            let headers = headers.and_then(|headers| self.signed(Some(headers)));
             let inbox = self.opened().inbox.clone();
             self.publish("", Some(inbox), headers, Bytes::new()).await
         };

@@ -21,12 +21,13 @@ use tokio::{
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
-use trellis_lattice::subject::Subjects;
+use trellis_lattice::{HostId, Place, subject::Subjects};
 
 use super::{
-    NatsOptions,
+    NatsOptions, Whereabouts,
     exchange::{Bounds, Exchange, Receives},
     headers,
+    vicinity::Vicinity,
 };
 use crate::error::CallError;
 
@@ -43,6 +44,10 @@ pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) subjects: Subjects,
     pub(super) options: NatsOptions,
+    /// The host that this process is, or belongs to.
+    pub(super) host: Option<HostId>,
+    /// Where it is, and what is around it.
+    pub(super) vicinity: Option<Vicinity>,
     table: Arc<Table>,
     inbox: OnceCell<Inbox>,
 }
@@ -103,7 +108,13 @@ impl Drop for Opened {
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, subjects: Subjects, options: NatsOptions) -> Self {
+    pub(super) fn new(
+        client: Client,
+        subjects: Subjects,
+        options: NatsOptions,
+        Whereabouts { host, place }: Whereabouts,
+    ) -> Self {
+        let vicinity = place.map(|place| Vicinity::start(client.clone(), &subjects, place));
         let table = Table {
             prefix: format!("{}.", client.new_inbox()),
             next: AtomicU64::new(1),
@@ -115,6 +126,8 @@ impl Connection {
             client,
             subjects,
             options,
+            host,
+            vicinity,
             table: Arc::new(table),
             inbox: OnceCell::new(),
         }
@@ -149,6 +162,11 @@ impl Connection {
             table: self.table.clone(),
             exchange,
         }
+    }
+
+    /// Where this process is, if it is anywhere in particular.
+    pub(super) fn place(&self) -> Option<&Place> {
+        self.vicinity.as_ref().map(Vicinity::place)
     }
 
     /// An inbox that nobody reads: where a protocol wants an address and there is nothing to say.

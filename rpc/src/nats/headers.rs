@@ -3,9 +3,9 @@
 use std::{str::FromStr as _, time::Instant};
 
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
-use trellis_lattice::header;
+use trellis_lattice::{HostId, Place, Within, header};
 
-use crate::{call::CallContext, deadline, error::CallError};
+use crate::{call::CallContext, deadline, error::CallError, trail::Who};
 
 const SOURCE_ID: HeaderName = HeaderName::from_static(header::SOURCE_ID);
 const TARGET_ID: HeaderName = HeaderName::from_static(header::TARGET_ID);
@@ -16,6 +16,12 @@ const ERROR_KIND: HeaderName = HeaderName::from_static(header::ERROR_KIND);
 const FLOW: HeaderName = HeaderName::from_static(header::FLOW);
 const SEQUENCE: HeaderName = HeaderName::from_static(header::SEQUENCE);
 const TOTAL: HeaderName = HeaderName::from_static(header::TOTAL);
+
+const WITHIN: HeaderName = HeaderName::from_static(header::WITHIN);
+const WHO: HeaderName = HeaderName::from_static(header::WHO);
+const HOST: HeaderName = HeaderName::from_static(header::HOST);
+const POP: HeaderName = HeaderName::from_static(header::POP);
+const LEAVING: HeaderName = HeaderName::from_static(header::LEAVING);
 
 /// Follows the number of a channel's last message.
 const LAST: &str = ";last";
@@ -65,7 +71,76 @@ pub(super) fn context(headers: Option<&HeaderMap>, received: Instant) -> CallCon
         trace: headers
             .get(TRACEPARENT)
             .and_then(|value| value.as_str().parse().ok()),
+        trail: None,
     }
+}
+
+/// Adds a call's residency bound.
+pub(super) fn set_within(headers: &mut HeaderMap, within: &Within) {
+    headers.insert(WITHIN, within.to_string());
+}
+
+/// Whether a callee there may take a call, by the call's residency bound.
+pub(super) fn allows(headers: Option<&HeaderMap>, place: Option<&Place>) -> bool {
+    let Some(within) = headers.and_then(|headers| headers.get(WITHIN)) else {
+        return true;
+    };
+    // A bound that isn't understood holds nobody.
+    let within = within.as_str().parse::<Within>();
+    within.is_ok_and(|within| place.is_some_and(|place| within.holds(place)))
+}
+
+/// Asks the callee who it is.
+pub(super) fn ask_who(headers: &mut HeaderMap) {
+    headers.insert(WHO, HeaderValue::from(1_u64));
+}
+
+/// Whether the caller asks who answers.
+pub(super) fn asks_who(headers: Option<&HeaderMap>) -> bool {
+    headers.is_some_and(|headers| headers.get(WHO).is_some())
+}
+
+/// Says who answers.
+pub(super) fn set_who(headers: &mut HeaderMap, host: Option<&HostId>, place: Option<&Place>) {
+    if let Some(host) = host {
+        headers.insert(HOST, host.as_str());
+    }
+    if let Some(place) = place {
+        headers.insert(POP, place.pop.as_str());
+    }
+}
+
+/// Who answered, as far as the answer says so.
+pub(super) fn who(headers: Option<&HeaderMap>) -> Who {
+    let text = |name| headers?.get(name).map(HeaderValue::as_str);
+    Who {
+        host: text(HOST).map(Into::into),
+        pop: text(POP).and_then(|pop| pop.parse().ok()),
+    }
+}
+
+/// Says that whoever answers is about to leave.
+pub(super) fn set_leaving(headers: &mut HeaderMap) {
+    headers.insert(LEAVING, HeaderValue::from(1_u64));
+}
+
+/// Whether whoever answered is about to leave.
+pub(super) fn is_leaving(headers: Option<&HeaderMap>) -> bool {
+    headers.is_some_and(|headers| headers.get(LEAVING).is_some())
+}
+
+/// The headers of the answer to a call that is refused for its residency bound.
+pub(super) fn of_outside() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ERROR_KIND, header::OUTSIDE);
+    headers
+}
+
+/// Whether a call was refused for its residency bound.
+pub(super) fn is_outside(headers: Option<&HeaderMap>) -> bool {
+    headers
+        .and_then(|headers| headers.get(ERROR_KIND))
+        .is_some_and(|kind| kind.as_str() == header::OUTSIDE)
 }
 
 /// The window that a Trellis peer announces; a 1.x peer has none.
@@ -176,6 +251,7 @@ mod tests {
             link_name: Some("default".into()),
             deadline: None,
             trace: Some(TraceContext::root()),
+            trail: None,
         };
         let now = Instant::now();
         let headers = of_call(&context, now + Duration::from_secs(2), 1000).unwrap();
@@ -201,6 +277,36 @@ mod tests {
         assert_eq!(flow(Some(&results)), Some(1000));
         assert_eq!(channels(Some(&results)), Some(2));
         assert_eq!(channels(Some(&of_handshake(1000))), None);
+    }
+
+    #[test]
+    fn a_bound_lets_in_who_is_within_and_nobody_else() {
+        let eu = Place::new("fra".parse().unwrap(), Some("eu".parse().unwrap()));
+        let us = Place::new("iad".parse().unwrap(), Some("us".parse().unwrap()));
+        assert!(allows(None, None) && allows(Some(&HeaderMap::new()), None));
+        let mut headers = HeaderMap::new();
+        set_within(&mut headers, &Within::region("eu".parse().unwrap()));
+        assert!(allows(Some(&headers), Some(&eu)));
+        assert!(!allows(Some(&headers), Some(&us)) && !allows(Some(&headers), None));
+        headers.insert(header::WITHIN, "continent=europe");
+        assert!(!allows(Some(&headers), Some(&eu)));
+    }
+
+    #[test]
+    fn who_answers_is_told() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(who(Some(&headers)), Who::default());
+        let place = Place::new("fra".parse().unwrap(), None);
+        set_who(
+            &mut headers,
+            Some(&HostId::new("NHOST").unwrap()),
+            Some(&place),
+        );
+        let told = who(Some(&headers));
+        assert_eq!(told.host.as_deref(), Some("NHOST"));
+        assert_eq!(told.pop, Some(place.pop));
+        assert!(!is_leaving(Some(&headers)) && !is_outside(Some(&headers)));
+        assert!(is_outside(Some(&of_outside())));
     }
 
     #[test]

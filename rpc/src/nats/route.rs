@@ -4,37 +4,50 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, OnceLock, PoisonError, RwLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use async_nats::{Message, StatusCode, Subject};
+use async_nats::{HeaderMap, Message, StatusCode, Subject};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio_util::task::AbortOnDropHandle;
-use trellis_lattice::ComponentId;
+use trellis_lattice::{ComponentId, Within, subject::Tier};
 
 use super::{
+    RouteOptions,
+    attempt::Attempt,
     channel::{self, Peer},
     connection::{Connection, Opened},
     exchange::{Dialect, Receives, RootEvent, add_part},
     headers,
+    reach::Reach,
 };
 use crate::{
-    call::{Call, Incoming, Operation, Outgoing, Route, RouteKind},
+    call::{Call, CallContext, Incoming, Operation, Outgoing, Route, RouteKind},
     channel::{ByteStream, Channels, Path},
+    counts::CallCounts,
     deadline,
     error::CallError,
     root::Root,
+    trail::TryEnd,
 };
 
 /// More operations than a target has are named by mistake; they are not remembered.
 const MAX_SUBJECTS: usize = 1024;
 
+/// How long a call to another PoP may go without an answer before that PoP is asked whether it is there.
+const WONDER: Duration = Duration::from_secs(1);
+
 /// The way to one target.
 pub(super) struct NatsRoute {
     connection: Arc<Connection>,
     target: ComponentId,
+    within: Option<Within>,
+    /// Whom it may ask, in which order; why it may ask nobody.
+    reach: Result<Reach, CallError>,
+    counts: Option<Arc<CallCounts>>,
     cancel: Subject,
+    /// For those who are asked first.
     subjects: RwLock<HashMap<Operation, Subject>>,
 }
 
@@ -42,6 +55,7 @@ impl fmt::Debug for NatsRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NatsRoute")
             .field("target", &self.target)
+            .field("within", &self.within)
             .finish_non_exhaustive()
     }
 }
@@ -56,12 +70,37 @@ impl Route for NatsRoute {
     }
 }
 
+/// A call's first message, for whoever takes it.
+struct Asked<'a> {
+    operation: &'a Operation,
+    context: &'a CallContext,
+    deadline: Instant,
+    /// The parameters, whole.
+    root: Bytes,
+}
+
+/// What came of asking those of one tier.
+enum Told {
+    /// Somebody took the call: what it said first, and what is still to send of the parameters.
+    Taken(RootEvent, Bytes),
+    /// Nobody did: it was not delivered, or refused before it began.
+    Free,
+}
+
 impl NatsRoute {
-    pub(super) fn new(connection: Arc<Connection>, target: ComponentId) -> Self {
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        target: ComponentId,
+        RouteOptions { within, counts }: RouteOptions,
+    ) -> Self {
         let cancel = Subject::from(connection.subjects.call_cancel(&target));
+        let reach = Reach::new(connection.place(), within.as_ref(), target.as_str());
         Self {
             connection,
             target,
+            within,
+            reach: reach.map_err(|outside| CallError::OutOfBounds(outside.to_string())),
+            counts,
             cancel,
             subjects: RwLock::default(),
         }
@@ -85,34 +124,16 @@ impl NatsRoute {
             context,
             params: Outgoing { root, channels },
         } = call;
-        let options = &self.connection.options;
-        if root.len() > options.max_message_bytes {
+        let reach = self.reach.as_ref().map_err(Clone::clone)?;
+        let limit = self.connection.options.max_message_bytes;
+        if root.len() > limit {
             return Err(CallError::TooLarge {
                 what: "the parameters".into(),
                 bytes: root.len(),
-                limit: options.max_message_bytes,
+                limit,
             });
         }
-        let subject = self.subject(&operation);
-        let mut headers = headers::of_call(&context, deadline, options.window_bytes)?;
-        let mut rest = root;
-        let room = self
-            .connection
-            .client
-            .max_payload()
-            .saturating_sub(headers::wire_bytes(&headers));
-        let first = if rest.len() <= room {
-            std::mem::take(&mut rest)
-        } else {
-            headers::set_total(&mut headers, rest.len());
-            let room = self
-                .connection
-                .client
-                .max_payload()
-                .saturating_sub(headers::wire_bytes(&headers));
-            rest.split_to(room)
-        };
-        let guard = UnderWay {
+        let mut guard = UnderWay {
             opened: self.connection.open(Receives::Results, None).await?,
             connection: self.connection.clone(),
             cancel: self.cancel.clone(),
@@ -121,18 +142,144 @@ impl NatsRoute {
             channels: OnceLock::new(),
             sending: OnceLock::new(),
         };
+        let again = reach.goes_on().then(|| root.clone());
+        let asked = Asked {
+            operation: &operation,
+            context: &context,
+            deadline,
+            root,
+        };
+        let subject = self.subject(&operation, reach.first());
+        let told = self
+            .ask(&mut guard, reach, reach.first(), subject, asked)
+            .await?;
+        let (event, rest) = match (told, again) {
+            (Told::Taken(event, rest), _) => (event, rest),
+            (Told::Free, None) => return Err(self.nobody()),
+            (Told::Free, Some(root)) => {
+                let asked = Asked {
+                    operation: &operation,
+                    context: &context,
+                    deadline,
+                    root,
+                };
+                Box::pin(self.ask_on(&mut guard, reach, asked)).await?
+            }
+        };
+        match event {
+            RootEvent::Reply(message) if message.reply.is_none() => self.whole(guard, message),
+            // In a box: few calls come here, and the others need not carry its state about.
+            event => Box::pin(self.collect(guard, event, rest, channels, &operation)).await,
+        }
+    }
+
+    /// Asks those who come after the first, until somebody takes the call.
+    async fn ask_on(
+        &self,
+        guard: &mut UnderWay,
+        reach: &Reach,
+        asked: Asked<'_>,
+    ) -> Result<(RootEvent, Bytes), CallError> {
+        for tier in reach.beyond(self.connection.vicinity.as_ref()) {
+            let subject = self.subject_at(asked.operation, &tier);
+            let again = Asked {
+                root: asked.root.clone(),
+                ..asked
+            };
+            match self.ask(guard, reach, &tier, subject, again).await? {
+                Told::Taken(event, rest) => return Ok((event, rest)),
+                Told::Free => reach.missed(&tier),
+            }
+        }
+        Err(self.nobody())
+    }
+
+    /// Asks those of one tier, and waits until somebody takes the call or nobody is there.
+    async fn ask(
+        &self,
+        guard: &mut UnderWay,
+        reach: &Reach,
+        tier: &Tier,
+        subject: Subject,
+        asked: Asked<'_>,
+    ) -> Result<Told, CallError> {
+        let attempt = Attempt {
+            connection: &self.connection,
+            reach,
+            tier,
+            trail: asked.context.trail.as_deref(),
+            counts: self.counts.as_deref(),
+            begun: Instant::now(),
+            deadline: asked.deadline,
+            over: false,
+        };
+        // Who is asked of a PoP is in it. Who else would be counted right has to say where it is.
+        let placed = self.connection.vicinity.is_some();
+        let who = asked.context.trail.is_some() || placed && !matches!(tier, Tier::Pop(_));
+        let (headers, first, rest) = self.first_message(asked, who)?;
         let inbox = guard.opened.inbox.clone();
+        guard.whole = false;
         self.connection
             .publish(subject, Some(inbox), Some(headers), first)
             .await?;
-        let event = match guard.next().await? {
-            RootEvent::Reply(message) if message.reply.is_none() => {
-                return self.whole(guard, message);
-            }
-            event => event,
+        let event = match (reach.other_pop(tier), &self.connection.vicinity) {
+            (Some(_), Some(vicinity)) => match tokio::time::timeout(WONDER, guard.next()).await {
+                Ok(event) => event?,
+                Err(_) => {
+                    vicinity.wonder();
+                    guard.next().await?
+                }
+            },
+            _ => guard.next().await?,
         };
-        // In a box: few calls come here, and the others need not carry its state about.
-        Box::pin(self.collect(guard, event, rest, channels, &operation)).await
+        if let RootEvent::Reply(message) = &event {
+            let nobody = message.status == Some(StatusCode::NO_RESPONDERS);
+            if nobody || headers::is_outside(message.headers.as_ref()) {
+                // Nobody has it: there is nobody to cancel it at.
+                guard.whole = true;
+                attempt.free(match nobody {
+                    true => TryEnd::Nobody,
+                    false => TryEnd::Outside,
+                });
+                return Ok(Told::Free);
+            }
+        }
+        attempt.taken(&event);
+        Ok(Told::Taken(event, rest))
+    }
+
+    /// The first message's headers and content, and what of the parameters it does not hold.
+    fn first_message(
+        &self,
+        asked: Asked<'_>,
+        who: bool,
+    ) -> Result<(HeaderMap, Bytes, Bytes), CallError> {
+        let window = self.connection.options.window_bytes;
+        let mut headers = headers::of_call(asked.context, asked.deadline, window)?;
+        if let Some(within) = &self.within {
+            headers::set_within(&mut headers, within);
+        }
+        if who {
+            headers::ask_who(&mut headers);
+        }
+        let most = self.connection.client.max_payload();
+        let mut rest = asked.root;
+        if rest.len() <= most.saturating_sub(headers::wire_bytes(&headers)) {
+            return Ok((headers, rest, Bytes::new()));
+        }
+        headers::set_total(&mut headers, rest.len());
+        let first = rest.split_to(most.saturating_sub(headers::wire_bytes(&headers)));
+        Ok((headers, first, rest))
+    }
+
+    /// Why nobody took a call.
+    fn nobody(&self) -> CallError {
+        match &self.within {
+            Some(within) => CallError::nobody_within(within, &self.target),
+            None => CallError::NoResponder {
+                target: self.target.to_string(),
+            },
+        }
     }
 
     /// Results, or an error, in one message.
@@ -234,8 +381,8 @@ impl NatsRoute {
         }
     }
 
-    /// The operation's subject, put together once.
-    fn subject(&self, operation: &Operation) -> Subject {
+    /// The operation's subject for those who are asked first, put together once.
+    fn subject(&self, operation: &Operation, first: &Tier) -> Subject {
         // Nothing panics while holding it.
         let known = self
             .subjects
@@ -244,9 +391,7 @@ impl NatsRoute {
             .get(operation)
             .cloned();
         known.unwrap_or_else(|| {
-            let subjects = &self.connection.subjects;
-            let text = subjects.call(&self.target, &operation.instance, &operation.function);
-            let subject = Subject::from(text);
+            let subject = self.subject_at(operation, first);
             let mut known = self
                 .subjects
                 .write()
@@ -256,6 +401,12 @@ impl NatsRoute {
             }
             subject
         })
+    }
+
+    fn subject_at(&self, operation: &Operation, tier: &Tier) -> Subject {
+        let Operation { instance, function } = operation;
+        let subjects = &self.connection.subjects;
+        Subject::from(subjects.call_at(&self.target, tier, instance, function))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -10,9 +12,14 @@ use async_nats::{Message, Subject, Subscriber};
 use futures::StreamExt as _;
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use trellis_lattice::ComponentId;
+use trellis_lattice::{ComponentId, Place, subject::Tier};
 
-use super::{answer::Answer, connection::Connection, exchange::Dialect, operation};
+use super::{
+    answer::{Answer, Signature},
+    connection::Connection,
+    exchange::Dialect,
+    headers, operation,
+};
 use crate::{
     call::{Handler, Operation},
     error::CallError,
@@ -28,6 +35,8 @@ const MAX_OPERATIONS: usize = 1024;
 const LAST_CALLS: u64 = 128;
 /// After so long without a call, none is likely to come in the moment between.
 const QUIET: Duration = Duration::from_millis(25);
+/// The farthest PoP that it is waited for beside.
+const FARTHEST: Duration = Duration::from_millis(500);
 /// When calls come too slowly to be that many, and too fast to be quiet.
 const LONGEST_LEAVE: Duration = Duration::from_secs(1);
 
@@ -41,14 +50,17 @@ pub struct Serving {
 
 impl Serving {
     /// Takes a few last calls and then no more; those that run go on. Over within two seconds, even when NATS is away.
-    pub async fn leave(&self) {
+    pub fn leave(&self) -> impl Future<Output = ()> + Send + use<> {
         self.drain.cancel();
-        let patience = LONGEST_LEAVE * 2;
-        if tokio::time::timeout(patience, self.gone.cancelled())
-            .await
-            .is_err()
-        {
-            tracing::debug!("NATS has not taken back a subscription in {patience:?}");
+        let gone = self.gone.clone();
+        async move {
+            let patience = LONGEST_LEAVE * 2;
+            if tokio::time::timeout(patience, gone.cancelled())
+                .await
+                .is_err()
+            {
+                tracing::debug!("NATS has not taken back a subscription in {patience:?}");
+            }
         }
     }
 
@@ -83,11 +95,18 @@ pub(super) async fn serve(
         .subscribe(connection.subjects.call_cancel(target))
         .await
         .map_err(failed)?;
-    let subject = connection.subjects.calls(target);
-    let calls = client
-        .queue_subscribe(subject, target.to_string())
-        .await
-        .map_err(failed)?;
+    let mut calls = Calls::default();
+    for tier in tiers(connection.place()) {
+        let subject = connection.subjects.calls_at(target, &tier);
+        let subscriber = client
+            .queue_subscribe(subject, target.to_string())
+            .await
+            .map_err(failed)?;
+        calls.add(subscriber);
+    }
+    if let Some(vicinity) = &connection.vicinity {
+        vicinity.answer(client, &connection.subjects).await?;
+    }
     connection.confirm().await?;
     let drain = CancellationToken::new();
     let gone = CancellationToken::new();
@@ -99,7 +118,7 @@ pub(super) async fn serve(
         operations: HashMap::new(),
         running: Running::default(),
         tasks: JoinSet::new(),
-        received: 0,
+        leaving: false,
     };
     let task = tokio::spawn(server.run(calls, cancels, drain.clone(), gone.clone()));
     Ok(Serving {
@@ -118,8 +137,88 @@ struct Server {
     operations: HashMap<String, Operation>,
     running: Running,
     tasks: JoinSet<()>,
-    /// How many messages the subscription brought.
+    /// It takes its last calls.
+    leaving: bool,
+}
+
+/// Whom a server there listens for: everybody, and those who call from or for its PoP or its region.
+fn tiers(place: Option<&Place>) -> Vec<Tier> {
+    let mut tiers = vec![Tier::Anywhere];
+    if let Some(place) = place {
+        tiers.push(Tier::Pop(place.pop.clone()));
+        tiers.extend(place.region.clone().map(Tier::Region));
+    }
+    tiers
+}
+
+/// The calls of one target, whatever subject they come under.
+#[derive(Debug, Default)]
+struct Calls {
+    subscriptions: Vec<Subscription>,
+    /// Who is looked at first: none holds up the others.
+    turn: usize,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    subscriber: Subscriber,
+    /// How many messages it brought.
     received: u64,
+    open: bool,
+}
+
+impl Calls {
+    fn add(&mut self, subscriber: Subscriber) {
+        self.subscriptions.push(Subscription {
+            subscriber,
+            received: 0,
+            open: true,
+        });
+    }
+
+    /// The next call; none once all subscriptions have ended.
+    async fn next(&mut self) -> Option<Message> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Message>> {
+        let count = self.subscriptions.len();
+        let mut open = false;
+        for step in 0..count {
+            let index = (self.turn + step) % count;
+            let Some(one) = self.subscriptions.get_mut(index).filter(|one| one.open) else {
+                continue;
+            };
+            match one.subscriber.poll_next_unpin(context) {
+                Poll::Ready(Some(message)) => {
+                    one.received += 1;
+                    self.turn = (index + 1) % count;
+                    return Poll::Ready(Some(message));
+                }
+                Poll::Ready(None) => one.open = false,
+                Poll::Pending => open = true,
+            }
+        }
+        match open {
+            true => Poll::Pending,
+            false => Poll::Ready(None),
+        }
+    }
+
+    /// Lets each end after a few messages more.
+    async fn leave(&mut self) {
+        for one in self.subscriptions.iter_mut().filter(|one| one.open) {
+            let last = one.received + LAST_CALLS;
+            one.open &= one.subscriber.unsubscribe_after(last).await.is_ok();
+        }
+    }
+
+    /// Ends each with what is there.
+    async fn drain(&mut self) {
+        for one in self.subscriptions.iter_mut().filter(|one| one.open) {
+            one.open &= one.subscriber.drain().await.is_ok();
+        }
+    }
 }
 
 /// A server on its leave.
@@ -134,12 +233,13 @@ struct Leaving {
 impl Server {
     async fn run(
         mut self,
-        mut calls: Subscriber,
+        mut calls: Calls,
         mut cancels: Subscriber,
         drain: CancellationToken,
         gone: CancellationToken,
     ) {
         let mut draining = false;
+        let mut quiet = QUIET;
         let mut leaving = None;
         let mut open = true;
         while open || !self.tasks.is_empty() {
@@ -151,21 +251,20 @@ impl Server {
                 biased;
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => report(ended),
                 () = drain.cancelled(), if !draining => {
-                    draining = true;
-                    let last = self.received + LAST_CALLS;
-                    open &= calls.unsubscribe_after(last).await.is_ok();
+                    (draining, self.leaving) = (true, true);
+                    quiet = self.quiet();
+                    calls.leave().await;
                     let now = Instant::now();
-                    leaving = Some(Leaving { quiet: now + QUIET, latest: now + LONGEST_LEAVE });
+                    leaving = Some(Leaving { quiet: now + quiet, latest: now + LONGEST_LEAVE });
                 }
                 () = left(leaving), if leaving.is_some() => {
                     leaving = None;
-                    open &= calls.drain().await.is_ok();
+                    calls.drain().await;
                 }
                 call = calls.next(), if open => match call {
                     Some(call) => {
-                        self.received += 1;
                         if let Some(leaving) = &mut leaving {
-                            leaving.quiet = Instant::now() + QUIET;
+                            leaving.quiet = Instant::now() + quiet;
                         }
                         self.accept(call).await;
                     }
@@ -180,20 +279,36 @@ impl Server {
         gone.cancel();
     }
 
+    /// After how long without a call it may go: one from another PoP is under way for a while, and so is the word to
+    /// there that none should come here.
+    fn quiet(&self) -> Duration {
+        let around = self.connection.vicinity.as_ref();
+        QUIET + around.map_or(Duration::ZERO, |around| around.farthest().min(FARTHEST))
+    }
+
     async fn accept(&mut self, message: Message) {
         let received = Instant::now();
         let Some(reply) = message.reply.clone() else {
             tracing::debug!(subject = %message.subject, "a call without an inbox for its results was left out");
             return;
         };
-        let dialect = Dialect::of(message.headers.as_ref());
+        let headers = message.headers.as_ref();
+        let dialect = Dialect::of(headers);
+        let signature = Signature {
+            who: headers::asks_who(headers),
+            leaving: self.leaving && dialect.is_trellis(),
+        };
         let cancelled = CancellationToken::new();
         let answer = Answer::new(
             self.connection.clone(),
             reply.clone(),
             dialect,
+            signature,
             cancelled.clone(),
         );
+        if !headers::allows(headers, self.connection.place()) {
+            return answer.refuse_outside().await;
+        }
         let Some(operation) = self.operation(&message.subject) else {
             let operation = message.subject.to_string();
             let target = self.target.to_string();

@@ -98,7 +98,9 @@ pub(super) fn refuse(entered: &Entered, error: &CallError) {
     let connection = &entered.connection;
     let (frame, words) = match error {
         // That it found nobody for a call of its own does not mean that nobody took this one.
-        CallError::NoResponder { .. } => failed(entered.id, &CallError::Failed(error.to_string())),
+        CallError::NoResponder { .. } | CallError::OutOfBounds(_) => {
+            failed(entered.id, &CallError::Failed(error.to_string()))
+        }
         _ => failed(entered.id, error),
     };
     connection.outbox.send(&frame, &words, connection.pace());

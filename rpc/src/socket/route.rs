@@ -24,8 +24,10 @@ use super::{
 use crate::{
     call::{Call, Incoming, Route, RouteKind},
     channel::{Channels, Path},
+    counts::CallCounts,
     deadline,
     error::CallError,
+    trail::{Trail, Try, TryEnd, Who},
 };
 
 /// Over a socket while a peer serves the target, else the other way.
@@ -33,6 +35,7 @@ pub(super) struct SocketRoute {
     pub(super) cell: Arc<Cell>,
     pub(super) otherwise: Arc<dyn Route>,
     pub(super) default_deadline: Duration,
+    pub(super) counts: Option<Arc<CallCounts>>,
 }
 
 /// A call that did not go through, and, if the callee can't have begun, the call itself.
@@ -72,13 +75,18 @@ impl SocketRoute {
             .context
             .deadline
             .get_or_insert_with(|| started + default);
+        let trail = call.context.trail.clone();
         let over = tokio::time::timeout_at(deadline.into(), lane.call(call, deadline));
         let (error, call) = match over.await {
-            Ok(Ok(results)) => return Ok(results),
+            Ok(Ok(results)) => {
+                self.taken(trail.as_deref(), started);
+                return Ok(results);
+            }
             Ok(Err(given_back)) => given_back,
             Err(_) => return Err(deadline::exceeded(started)),
         };
         let Some(call) = call else {
+            self.taken(trail.as_deref(), started);
             return Err(error);
         };
         tracing::debug!(target_id = %self.cell.target, %error, "a call goes another way than the socket");
@@ -88,6 +96,22 @@ impl SocketRoute {
                 Err(error)
             }
             result => result,
+        }
+    }
+
+    /// Notes that a call went this way.
+    fn taken(&self, trail: Option<&Trail>, started: Instant) {
+        if let Some(counts) = &self.counts {
+            counts.socket();
+        }
+        if let Some(trail) = trail {
+            trail.push(Try {
+                way: RouteKind::UnixSocket,
+                tier: None,
+                // Whoever is at the other end is known to whom made the route.
+                end: TryEnd::Answered(Who::default()),
+                took: started.elapsed(),
+            });
         }
     }
 }

@@ -91,7 +91,7 @@ impl Drop for Server {
     }
 }
 
-async fn connect(url: &str) -> Client {
+pub async fn connect(url: &str) -> Client {
     ConnectOptions::new()
         .reconnect_delay_callback(|_| Duration::from_millis(20))
         .connect(url)
@@ -99,7 +99,7 @@ async fn connect(url: &str) -> Client {
         .unwrap()
 }
 
-fn spawn(arguments: &[&str]) -> Child {
+pub fn spawn(arguments: &[&str]) -> Child {
     Command::new("nats-server")
         .args(["-a", "127.0.0.1"])
         .args(arguments)
@@ -110,7 +110,7 @@ fn spawn(arguments: &[&str]) -> Child {
 }
 
 /// The client port in the file that the server writes once it listens.
-fn port_in(directory: &Path) -> Option<u16> {
+pub fn port_in(directory: &Path) -> Option<u16> {
     let file = std::fs::read_dir(directory)
         .unwrap()
         .next()?

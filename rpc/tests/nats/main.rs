@@ -9,5 +9,7 @@
 mod calls;
 mod faults;
 mod kit;
+mod locality;
 mod plain;
+mod pops;
 mod suite;

@@ -1,24 +1,71 @@
-//! What every route has to do, over NATS.
+//! What every route has to do, over NATS: between members who are nowhere in particular, in one PoP, and in two.
 
-use std::{sync::Arc, time::Duration};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
-use trellis_lattice::ComponentId;
+use trellis_lattice::{ComponentId, LatticeName, Place};
 use trellis_rpc::{
     Handler, Route, ServeOptions,
-    nats::{NatsOptions, NatsRpc, Serving},
+    nats::{NatsOptions, NatsRpc, Serving, Whereabouts},
 };
 use trellis_rpc_conformance::{Bounds, Served, Setting};
 
-use crate::kit::Server;
+use crate::{
+    kit::{Server, connect},
+    pops::place_near,
+};
+
+/// Where caller and callee are.
+trait Places: Send + Sync + 'static {
+    fn caller() -> Option<Place>;
+    fn callee() -> Option<Place>;
+}
+
+struct Nowhere;
+
+impl Places for Nowhere {
+    fn caller() -> Option<Place> {
+        None
+    }
+
+    fn callee() -> Option<Place> {
+        None
+    }
+}
+
+struct SamePop;
+
+impl Places for SamePop {
+    fn caller() -> Option<Place> {
+        Some(place_near("fra.eu", &[]))
+    }
+
+    fn callee() -> Option<Place> {
+        Some(place_near("fra.eu", &[]))
+    }
+}
+
+/// Every call is tried at home first, where nobody is.
+struct OtherPop;
+
+impl Places for OtherPop {
+    fn caller() -> Option<Place> {
+        Some(place_near("fra.eu", &[("iad", 80)]))
+    }
+
+    fn callee() -> Option<Place> {
+        Some(place_near("iad.us", &[]))
+    }
+}
 
 /// A caller and a callee with a connection each.
-struct Nats {
+struct Nats<P> {
     server: Server,
     caller: NatsRpc,
     callee: NatsRpc,
     process: Option<Runtime>,
+    places: PhantomData<P>,
 }
 
 struct Over(Serving);
@@ -37,18 +84,28 @@ fn options(max_message_bytes: usize) -> NatsOptions {
     }
 }
 
-impl Setting for Nats {
+async fn rpc(url: &str, options: NatsOptions, place: Option<Place>) -> NatsRpc {
+    let whereabouts = Whereabouts { host: None, place };
+    NatsRpc::at(
+        connect(url).await,
+        LatticeName::default(),
+        options,
+        whereabouts,
+    )
+}
+
+impl<P: Places> Setting for Nats<P> {
     async fn start(bounds: Bounds) -> Self {
         let server = Server::start().await;
-        let caller = server.rpc_with(options(bounds.caller_bytes)).await;
+        let url = server.url();
+        let caller = rpc(&url, options(bounds.caller_bytes), P::caller()).await;
         let process = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let url = server.url();
         let callee = process
-            .spawn(async move { Server::rpc_at(&url, options(bounds.callee_bytes)).await })
+            .spawn(async move { rpc(&url, options(bounds.callee_bytes), P::callee()).await })
             .await
             .unwrap();
         Self {
@@ -56,6 +113,7 @@ impl Setting for Nats {
             caller,
             callee,
             process: Some(process),
+            places: PhantomData,
         }
     }
 
@@ -88,7 +146,7 @@ impl Setting for Nats {
     }
 }
 
-impl Drop for Nats {
+impl<P> Drop for Nats<P> {
     fn drop(&mut self) {
         if let Some(process) = self.process.take() {
             process.shutdown_background();
@@ -96,4 +154,20 @@ impl Drop for Nats {
     }
 }
 
-trellis_rpc_conformance::suite!(Nats);
+mod nowhere {
+    use super::*;
+
+    trellis_rpc_conformance::suite!(Nats<Nowhere>);
+}
+
+mod same_pop {
+    use super::*;
+
+    trellis_rpc_conformance::suite!(Nats<SamePop>);
+}
+
+mod other_pop {
+    use super::*;
+
+    trellis_rpc_conformance::suite!(Nats<OtherPop>);
+}

@@ -86,6 +86,7 @@ impl Imported {
         let Some(callee) = scope.place(self.slot)?.and_then(|place| place.enter()) else {
             return self.send(store, None, params, results).await;
         };
+        scope.count_in_process(self.slot)?;
         let depth = scope.deeper(callee.actor.id())?;
         let callee = callee.at_depth(depth);
         let bound = self.bound(scope, &callee);

@@ -106,7 +106,7 @@ fn guest_response(
 fn failed(error: CallError) -> Error {
     match error {
         CallError::DeadlineExceeded { .. } => Error::HttpResponseTimeout,
-        CallError::NoResponder { .. } => Error::DestinationUnavailable,
+        CallError::NoResponder { .. } | CallError::OutOfBounds(_) => Error::DestinationUnavailable,
         other => Error::InternalError(Some(other.to_string())),
     }
 }

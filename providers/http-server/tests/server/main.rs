@@ -4,5 +4,6 @@ mod bodies;
 mod kit;
 mod limits;
 mod links;
+mod place;
 mod requests;
 mod shutdown;

@@ -3,8 +3,8 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    app, call, config, exit, get, host, inspect, keys, label, link, log, output, provider, run,
-    session::Options, sign, up, wadm,
+    app, call, config, exit, get, health, host, inspect, keys, label, lattice, link, log, output,
+    provider, run, session::Options, sign, up, wadm,
 };
 
 /// A lattice of signed WebAssembly actors and the providers they are linked to.
@@ -54,6 +54,12 @@ enum Command {
         #[command(subcommand)]
         what: link::LinkCommand,
     },
+    /// Make what a lattice in many points of presence needs: the configurations of its NATS servers.
+    #[command(after_help = "Example:\n  trellis lattice config --pop fra --region eu --out fra")]
+    Lattice {
+        #[command(subcommand)]
+        what: lattice::LatticeCommand,
+    },
     /// Change the lattice's named configurations.
     #[command(after_help = "Example:\n  trellis config put shop-http address=0.0.0.0:8080")]
     Config {
@@ -92,6 +98,12 @@ enum Command {
     /// Run a built-in provider; a host starts it so.
     #[command(after_help = "Example:\n  trellis provider http-server < host-data.base64")]
     Provider(provider::Provider),
+    /// Ask whether a host or an application manager does its work: for health checks.
+    #[command(after_help = "Example:\n  trellis health host --host-key host.nk --timeout 2s")]
+    Health {
+        #[command(subcommand)]
+        what: health::Health,
+    },
     /// Make and list keys.
     #[command(after_help = "Example:\n  trellis keys gen account --file account.nk")]
     Keys {
@@ -137,11 +149,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::App { what } => tool(what.run(&options)),
         Command::Call(call) => tool(call.run(&options)),
         Command::Link { what } => tool(what.run(&options)),
+        Command::Lattice { what } => what.run(&options),
         Command::Config { what } => tool(what.run(&options)),
         Command::Label { what } => tool(what.run(&options)),
         Command::Scale(scale) => tool(scale.run(&options)),
         Command::Start { what } => tool(what.run(&options)),
         Command::Stop { what } => tool(what.run(&options)),
+        Command::Health { what } => tool(what.run(&options)),
         Command::Keys { what } => what.run(&options),
         Command::Sign(sign) => sign.run(&options),
         Command::Inspect(inspect) => inspect.run(&options),

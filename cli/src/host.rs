@@ -1,7 +1,12 @@
 //! `trellis host`: a host, in this process.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::oneshot;
 use trellis_host::{
@@ -31,12 +36,18 @@ pub struct Host {
         value_name = "KEY"
     )]
     issuers: Vec<String>,
+    /// Trust what these accounts signed, too: a file of public keys (A…), one a line.
+    #[arg(long, env = "TRELLIS_ISSUERS_FILE", value_name = "FILE")]
+    issuers_file: Option<PathBuf>,
     /// For development: run what is not signed, too.
     #[arg(long, env = "TRELLIS_ALLOW_UNSIGNED")]
     allow_unsigned: bool,
     /// The host's seed file; its public key is the host's id [default: TRELLIS_HOST_SEED, else a new key each time].
     #[arg(long, env = "TRELLIS_HOST_KEY", value_name = "FILE")]
     host_key: Option<PathBuf>,
+    /// The seed file of the NATS user that providers connect as [default: they connect as the host does].
+    #[arg(long, env = "TRELLIS_PROVIDER_SEED_FILE", value_name = "FILE")]
+    provider_seed_file: Option<PathBuf>,
     /// The PoP the host is in: the label pop. Calls stay in it while somebody there takes them.
     #[arg(long, env = "TRELLIS_POP", value_name = "NAME")]
     pop: Option<PopName>,
@@ -146,6 +157,43 @@ impl HostSettings {
     }
 }
 
+impl HostSettings {
+    /// These as the arguments of a `trellis host`, but for its name: `up` gives each its own.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments = Vec::new();
+        let mut add = |flag: &str, value: String| arguments.push(format!("--{flag}={value}"));
+        let pairs = |flag: &'static str, pairs: &[(String, String)]| {
+            pairs
+                .iter()
+                .map(|(key, value)| (flag, format!("{key}={value}")))
+                .collect::<Vec<_>>()
+        };
+        for (flag, pair) in [pairs("label", &self.labels), pairs("taint", &self.taints)].concat() {
+            add(flag, pair);
+        }
+        let time = |time: Duration| humantime::format_duration(time).to_string();
+        let numbers = [
+            ("capacity", self.capacity.map(|number| number.to_string())),
+            ("max-calls", self.max_calls.map(|number| number.to_string())),
+            (
+                "max-memory",
+                self.max_memory.map(|number| number.to_string()),
+            ),
+            ("max-time", self.max_time.map(time)),
+            ("drain", self.drain.map(time)),
+            ("secrets-topic", self.secrets_topic.clone()),
+            ("secrets-refresh", self.secrets_refresh.map(time)),
+            ("provider-log", self.provider_log.clone()),
+        ];
+        for (flag, value) in numbers {
+            if let Some(value) = value {
+                add(flag, value);
+            }
+        }
+        arguments
+    }
+}
+
 impl Host {
     /// Runs it until it is told to end.
     ///
@@ -171,13 +219,18 @@ impl Host {
         config.labels.extend(place);
         config.bind = self.bind;
         config.js_domain = self.js_domain;
+        config.provider_seed_file = self.provider_seed_file;
         config.host_key = match &self.host_key {
             Some(file) => Some(HostKey::read_file(file)?.seed()),
             None => std::env::var("TRELLIS_HOST_SEED").ok(),
         };
-        config.issuers = match self.issuers {
-            named if named.is_empty() => development_issuer(options)?,
-            named => named,
+        config.issuers = match (self.issuers, &self.issuers_file) {
+            (mut named, Some(file)) => {
+                named.extend(issuers_of(file)?);
+                named
+            }
+            (named, None) if named.is_empty() => development_issuer(options)?,
+            (named, None) => named,
         };
         config.allow_unsigned = self.allow_unsigned;
         // Whoever starts it learns by its log that it is ready.
@@ -194,6 +247,26 @@ fn pop_distance(text: &str) -> Result<(PopName, String), String> {
     Ok((pop, distance))
 }
 
+/// The public keys in a file, one a line; what follows a # is a remark.
+fn issuers_of(file: &Path) -> anyhow::Result<Vec<String>> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("issuers' file {}", file.display()))?;
+    let issuers: Vec<String> = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if issuers.is_empty() {
+        // A host that trusts nobody runs nothing: told where it can be put right.
+        anyhow::bail!(
+            "issuers' file {} names nobody: write the accounts' public keys (A…) there, one a line",
+            file.display()
+        );
+    }
+    Ok(issuers)
+}
+
 /// Beside `trellis up`, a host that is told nothing else trusts whom `up` trusts: this folder's own key.
 fn development_issuer(options: &Options) -> anyhow::Result<Vec<String>> {
     let state = options.state();
@@ -205,4 +278,45 @@ fn development_issuer(options: &Options) -> anyhow::Result<Vec<String>> {
     let key = state.account_key();
     tracing::warn!(issuer, key = %key.display(), "trusting the development issuer of this folder; --issuer names another");
     Ok(vec![issuer])
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser, Debug)]
+    struct Program {
+        #[command(flatten)]
+        settings: HostSettings,
+    }
+
+    #[test]
+    fn settings_survive_being_passed_on() {
+        let given = [
+            "trellis",
+            "--label=tier=edge",
+            "--label=x=y=z",
+            "--taint=gpu=yes",
+            "--capacity=40",
+            "--max-calls=7",
+            "--max-memory=1048576",
+            "--max-time=1500ms",
+            "--drain=3s",
+            "--secrets-topic=vault",
+            "--secrets-refresh=10m",
+            "--provider-log=debug",
+        ];
+        let settings = Program::try_parse_from(given).unwrap().settings;
+        let passed = settings.arguments();
+        let passed = std::iter::once("trellis").chain(passed.iter().map(String::as_str));
+        let again = Program::try_parse_from(passed).unwrap().settings;
+        assert_eq!(format!("{again:?}"), format!("{settings:?}"));
+        assert_eq!(
+            settings.arguments().len(),
+            given.len() - 1,
+            "none is left out"
+        );
+    }
 }

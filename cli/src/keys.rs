@@ -23,7 +23,7 @@ pub enum Keys {
     /// Make a key. Without --file its seed is printed: a secret.
     #[command(after_help = "Example:\n  trellis keys gen account --file account.nk")]
     Gen {
-        /// account (an issuer), component (or module), provider (or service), host.
+        /// account (an issuer), component (or module), provider (or service), host, user (of NATS).
         kind: KeyKind,
         /// Write the seed to this new file, readable by you alone, and don't print it.
         #[arg(long)]

@@ -4,9 +4,11 @@
 //! - [`command`]: every command, and which room carries it out.
 //! - [`session`]: the options that all share, and the connection to the lattice they name.
 //! - [`output`], [`exit`], [`log`]: what is printed, what the exit code says, what is logged.
+//! - [`health`]: whether a role does its work.
 //! - [`get`], [`app`], [`link`], [`config`], [`label`], [`run`]: the lattice, looked at and changed.
 //! - [`up`]: a lattice of its own; [`host`], [`wadm`], [`provider`]: one role each; [`ending`]: how they end.
 //! - [`call`]: one call of a component's function.
+//! - [`lattice`]: the NATS servers that a lattice in many points of presence is made of.
 //! - [`keys`], [`sign`], [`inspect`], [`state`]: files, without a lattice.
 
 mod app;
@@ -16,10 +18,12 @@ mod config;
 mod ending;
 mod exit;
 mod get;
+mod health;
 mod host;
 mod inspect;
 mod keys;
 mod label;
+mod lattice;
 mod link;
 mod log;
 mod output;

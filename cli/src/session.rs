@@ -75,6 +75,15 @@ pub struct Options {
     )]
     pub nats_seed: Option<String>,
 
+    /// The file of a NATS user's nkey seed.
+    #[arg(
+        long,
+        global = true,
+        env = "TRELLIS_NATS_SEED_FILE",
+        value_name = "FILE"
+    )]
+    pub nats_seed_file: Option<PathBuf>,
+
     /// Trust this authority (PEM) for NATS' TLS, beside the system's.
     #[arg(long, global = true, env = "TRELLIS_NATS_TLS_CA", value_name = "FILE")]
     pub nats_tls_ca: Option<PathBuf>,
@@ -118,19 +127,33 @@ impl Options {
 
     /// Where NATS is and who we are there.
     pub fn nats(&self) -> NatsSettings {
-        let url = self
+        let named = self
             .nats_url
             .clone()
-            .or_else(|| std::env::var("NATS_URL").ok())
-            .or_else(|| Some(running::find(&self.state())?.nats_url));
-        NatsSettings {
+            .or_else(|| std::env::var("NATS_URL").ok());
+        let (url, running_seed) = match named {
+            Some(url) => (Some(url), None),
+            None => running::find(&self.state())
+                .map(|running| (running.nats_url, running.seed_file))
+                .unzip(),
+        };
+        let mut settings = NatsSettings {
             url: url.unwrap_or_else(|| DEFAULT_URL.into()),
             credentials: self.creds.clone(),
             jwt: self.nats_jwt.clone(),
             seed: self.nats_seed.clone(),
+            seed_file: self.nats_seed_file.clone(),
             tls_first: self.nats_tls_first,
             tls_ca: self.nats_tls_ca.clone(),
+        };
+        let nobody = settings.credentials.is_none()
+            && settings.jwt.is_none()
+            && settings.seed.is_none()
+            && settings.seed_file.is_none();
+        if nobody {
+            settings.seed_file = running_seed.flatten();
         }
+        settings
     }
 
     /// Connects to the lattice.

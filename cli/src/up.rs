@@ -1,36 +1,42 @@
 //! `trellis up`: a whole lattice from one command, and nothing left of it afterwards.
 //!
-//! NATS is a child; a host and an application manager are in this process; the host starts providers. What they
-//! keep is in the state's folder, so that another `up` is warm.
+//! NATS is a child; a host and an application manager are in this process; the host starts providers. With `--pops` there
+//! is a NATS server for each point of presence, and hosts are children too. What they keep is in the state's folder, so
+//! that another `up` is warm.
 
 mod answer;
+mod apps;
+mod child;
+mod hosts;
 mod logs;
 mod nats;
+mod pops;
 mod progress;
 mod rotating;
+mod running;
 mod services;
 
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use trellis_lattice::claims::{HostKey, KeyError};
+use trellis_lattice::claims::HostKey;
 
 use crate::{
-    app::{client::AppClient, deploy, manifest::Local, wait},
+    app::{client::AppClient, manifest::Local},
     ending::Endings,
     host::HostSettings,
     session::Options,
     state::{
         State,
-        running::{self, Lock, Running},
+        running::{self as noted, Lock, Running as Note},
         tell_new_account,
     },
 };
-use answer::Endpoint;
-use nats::{NatsOptions, NatsServer};
+use nats::{NatsOptions, NatsServer, Setup};
+use pops::{PlannedPop, PopSettings, Wanted};
 use progress::{Progress, Ready};
-use services::Services;
+use running::Running;
 
 /// What to start.
 #[derive(Args, Debug)]
@@ -70,8 +76,21 @@ pub struct Up {
     /// Show on standard error all that is logged.
     #[arg(long, short)]
     verbose: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Many points of presence")]
+    pops: PopSettings,
+    #[command(flatten, next_help_heading = "Each host")]
     host: HostSettings,
+}
+
+/// What is worked with, all along.
+struct Work<'a> {
+    options: &'a Options,
+    state: &'a State,
+    lock: &'a Lock,
+    apps: &'a [Local],
+    /// The PoPs to be made; one lattice without, where there are none.
+    pops: Option<&'a [PlannedPop]>,
+    progress: &'a Progress,
 }
 
 impl Up {
@@ -88,17 +107,26 @@ impl Up {
             .map(|file| Local::read(file))
             .collect::<anyhow::Result<Vec<_>>>()?;
         apps.iter().for_each(Local::warn);
+        let pops = self.pops.plan()?;
         let state = options.state();
         let lock = Lock::take(&state)?;
         if self.fresh {
-            running::forget(&state)?;
+            noted::forget(&state)?;
         }
         let logs = logs::start(&state.folder("logs")?, self.verbose)?;
         let mut endings = Endings::listen()?;
 
-        let mut lattice = Lattice::default();
+        let work = Work {
+            options,
+            state: &state,
+            lock: &lock,
+            apps: &apps,
+            pops: pops.as_deref(),
+            progress: &progress,
+        };
+        let mut running = Running::default();
         let outcome = tokio::select! {
-            outcome = self.work(&mut lattice, &apps, options, &state, &lock, &progress) => outcome,
+            outcome = self.work(&mut running, &work) => outcome,
             why = lock.lost() => Err(why),
             why = endings.next() => {
                 eprintln!();
@@ -110,23 +138,41 @@ impl Up {
         logs.ending();
         // A second Ctrl-C doesn't wait: dropping what runs ends it at once.
         tokio::select! {
-            () = lattice.stop() => progress.step("ended", "everything that was started"),
+            () = running.stop() => progress.step("ended", "everything that was started"),
             why = endings.next() => progress.step("ended", format_args!("at once ({why})")),
         }
         outcome
     }
 
     /// Starts everything and goes on until something ends by itself.
-    async fn work(
+    async fn work(&self, running: &mut Running, work: &Work<'_>) -> anyhow::Result<()> {
+        let (issuer, new) = work.state.account()?;
+        if new {
+            tell_new_account(&work.state.account_key(), &issuer.public());
+        }
+        let mut issuers = self.issuers.clone();
+        issuers.push(issuer.public().to_string());
+        match work.pops {
+            None => self.one_server(running, work, issuers).await?,
+            Some(pops) => self.many_pops(running, work, pops, issuers).await?,
+        }
+        Err(running.ended(work.progress).await)
+    }
+
+    /// One NATS server, one host, one application manager.
+    async fn one_server(
         &self,
-        lattice: &mut Lattice,
-        apps: &[Local],
-        options: &Options,
-        state: &State,
-        lock: &Lock,
-        progress: &Progress,
+        running: &mut Running,
+        work: &Work<'_>,
+        issuers: Vec<String>,
     ) -> anyhow::Result<()> {
-        let mut options = options.clone();
+        let Work {
+            state,
+            apps,
+            progress,
+            ..
+        } = *work;
+        let mut options = work.options.clone();
         if options.nats_url.is_none() {
             // In a lattice of our own nobody serves these yet.
             for app in apps {
@@ -138,143 +184,104 @@ impl Up {
             }
             let how = NatsOptions {
                 program: nats::find(self.nats_server.as_deref())?,
-                port: nats::choose_port(self.nats_port)?,
-                data: state.folder("nats")?,
+                setup: Setup::Alone {
+                    port: nats::choose_port(self.nats_port)?,
+                    data: state.folder("nats")?,
+                },
                 log: state.folder("logs")?.join("nats-server.log"),
             };
-            let server = lattice.nats.insert(NatsServer::start(how).await?);
+            let server = NatsServer::start(how).await?;
             options.nats_url = Some(server.url().to_owned());
             progress.step(
-                "nats-server",
+                server.name(),
                 format_args!("{} at {}", server.version(), server.url()),
             );
-        }
-        let (issuer, new) = state.account()?;
-        if new {
-            tell_new_account(&state.account_key(), &issuer.public());
+            running.servers.push(server);
         }
         let mut config = self.host.config(&options);
         config.host_key = Some(host_key(state)?.seed());
         config.cache_dir = state.folder("host")?.join("cache");
         config.data_dir = state.folder("host")?;
-        config.issuers = self.issuers.clone();
-        config.issuers.push(issuer.public().to_string());
-        config.allow_unsigned = !self.signed_only;
-        if config.allow_unsigned {
-            progress.step("WARNING", "development mode: unsigned components and providers run too (--signed-only refuses them)");
-        }
-        let services = &mut lattice.services;
-        let host_id = services.start(config, &options, progress).await?;
+        config.issuers = issuers;
+        config.allow_unsigned = self.allows_unsigned(progress);
+        let services = &mut running.services;
+        let host_id = services.start_host(config, progress).await?;
+        services.start_wadm(&options, progress).await?;
 
         let session = options.connect().await?;
         let nats_url = options.nats().servers();
-        lock.tell(&Running {
+        work.lock.tell(&Note {
             process: std::process::id(),
             nats_url: nats_url.clone(),
             lattice: options.lattice.to_string(),
+            seed_file: None,
         })?;
-        let deploying = deploy_all(AppClient::new(&session), apps, self.wait, progress);
+        let deploying = apps::deploy_all(AppClient::new(&session), apps, self.wait, progress);
         let urls = tokio::select! {
             urls = deploying => urls?,
-            ended = lattice.ended(progress) => return Err(ended),
+            ended = running.ended(progress) => return Err(ended),
         };
+        let issuer = state.account()?.0.public();
         let ready = Ready {
             lattice: options.lattice.to_string(),
             nats_url,
             host_id: host_id.to_string(),
-            issuer: issuer.public().to_string(),
+            issuer: issuer.to_string(),
             applications: apps.iter().map(|app| app.name().to_owned()).collect(),
             urls,
             seconds: progress.seconds(),
         };
-        ready.print(options.output)?;
-        Err(lattice.ended(progress).await)
+        Ok(ready.print(options.output)?)
     }
-}
 
-/// What was started.
-#[derive(Default)]
-struct Lattice {
-    services: Services,
-    nats: Option<NatsServer>,
-}
+    /// A hub, and in each PoP a leaf and hosts.
+    async fn many_pops(
+        &self,
+        running: &mut Running,
+        work: &Work<'_>,
+        pops: &[PlannedPop],
+        issuers: Vec<String>,
+    ) -> anyhow::Result<()> {
+        let wanted = Wanted {
+            pops,
+            settings: &self.pops,
+            host: &self.host,
+            nats_server: nats::find(self.nats_server.as_deref())?,
+            issuers,
+            allow_unsigned: self.allows_unsigned(work.progress),
+            state: work.state,
+            progress: work.progress,
+        };
+        wanted.check(work.apps)?;
+        let up = wanted.start(running, work.options).await?;
+        let nats = up.options.nats();
+        let seed_file = nats.seed_file.as_deref().map(std::path::absolute);
+        work.lock.tell(&Note {
+            process: std::process::id(),
+            nats_url: nats.servers(),
+            lattice: up.options.lattice.to_string(),
+            seed_file: seed_file.transpose().context("the operator's seed file")?,
+        })?;
+        let deploying = wanted.deploy(&up, work.apps, self.wait);
+        let ready = tokio::select! {
+            ready = deploying => ready?,
+            ended = running.ended(work.progress) => return Err(ended),
+        };
+        Ok(ready.print(up.options.output)?)
+    }
 
-impl Lattice {
-    /// Looks after what was started until a part ends that can't be started again; why. NATS can.
-    async fn ended(&mut self, progress: &Progress) -> anyhow::Error {
-        loop {
-            let Some(nats) = &mut self.nats else {
-                return self.services.ended().await;
-            };
-            let ended = tokio::select! {
-                error = self.services.ended() => return error,
-                ended = nats.ended() => ended,
-            };
-            match ended {
-                Ok(why) => progress.step("nats-server", format_args!("{why}; it is started again")),
-                Err(error) => return error,
-            }
-            if let Err(error) = nats.restart().await {
-                return error;
-            }
-            progress.step("nats-server", format_args!("at {} again", nats.url()));
+    fn allows_unsigned(&self, progress: &Progress) -> bool {
+        let allowed = !self.signed_only;
+        if allowed {
+            progress.step("WARNING", "development mode: unsigned components and providers run too (--signed-only refuses them)");
         }
+        allowed
     }
-
-    /// Ends what was started, NATS last.
-    async fn stop(&mut self) {
-        self.services.stop().await;
-        if let Some(nats) = &mut self.nats {
-            nats.stop().await;
-        }
-    }
-}
-
-/// Deploys applications side by side; where they answer.
-async fn deploy_all(
-    client: AppClient,
-    apps: &[Local],
-    within: Duration,
-    progress: &Progress,
-) -> anyhow::Result<Vec<String>> {
-    let deploying = apps
-        .iter()
-        .map(|app| deploy_one(&client, app, within, progress));
-    let urls = futures::future::try_join_all(deploying).await?;
-    Ok(urls.into_iter().flatten().collect())
-}
-
-async fn deploy_one(
-    client: &AppClient,
-    app: &Local,
-    within: Duration,
-    progress: &Progress,
-) -> anyhow::Result<Vec<String>> {
-    let (name, version) = deploy::put(client, app).await?;
-    client.deploy(&name, version).await?;
-    wait::until_deployed(client, &name, within, |now| progress.step(&name, now)).await?;
-    progress.step(&name, "deployed");
-    let mut urls = Vec::new();
-    for endpoint in answer::endpoints(&app.manifest) {
-        let status = endpoint.answers(within).await?;
-        progress.step(
-            &name,
-            format_args!("{} answers (status {status})", endpoint.url()),
-        );
-        urls.push(Endpoint::url(&endpoint));
-    }
-    Ok(urls)
 }
 
 /// The host's key, kept so that another `up` is the same host.
 fn host_key(state: &State) -> anyhow::Result<HostKey> {
-    let path = state.folder("keys")?.join("host.nk");
-    match HostKey::read_file(&path) {
-        Err(KeyError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            let key = HostKey::generate();
-            key.write_file(&path)?;
-            Ok(key)
-        }
-        key => Ok(key?),
-    }
+    Ok(HostKey::read_or_create(
+        &state.folder("keys")?.join("host.nk"),
+    )?)
 }

@@ -13,6 +13,8 @@ pub struct HostConfig {
     pub lattice: LatticeName,
     /// Where NATS is.
     pub nats: NatsSettings,
+    /// The seed file of the NATS user that providers connect as. None: they connect as the host does.
+    pub provider_seed_file: Option<PathBuf>,
     /// The JetStream domain that holds the lattice's buckets; none: the server's own.
     pub js_domain: Option<String>,
     /// The seed of the host's key (`SN…`). None: a new key, so another host id, at every start.
@@ -63,6 +65,7 @@ impl Default for HostConfig {
         Self {
             lattice: LatticeName::default(),
             nats: NatsSettings::new("nats://127.0.0.1:4222"),
+            provider_seed_file: None,
             js_domain: None,
             host_key: None,
             friendly_name: None,

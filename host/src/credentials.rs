@@ -1,8 +1,10 @@
-//! What providers connect to NATS with: the host's own credentials, until providers have their own.
+//! What providers connect to NATS with: their own user where there is one, else the host's own credentials.
 
 use std::fs;
 
 use trellis_lattice::connect::{ConnectError, NatsSettings};
+
+use crate::HostConfig;
 
 /// A user's JWT and seed, each empty where there is none.
 #[derive(Clone, Default)]
@@ -19,12 +21,24 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
+    /// The providers' own, or else the host's.
+    pub(crate) fn of_providers(config: &HostConfig) -> Result<Self, ConnectError> {
+        match &config.provider_seed_file {
+            Some(file) => Self::new(&NatsSettings {
+                seed_file: Some(file.clone()),
+                ..NatsSettings::default()
+            }),
+            None => Self::new(&config.nats),
+        }
+    }
+
     /// The credentials in the settings, or in the file that they name.
-    pub(crate) fn new(settings: &NatsSettings) -> Result<Self, ConnectError> {
+    fn new(settings: &NatsSettings) -> Result<Self, ConnectError> {
         let Some(path) = &settings.credentials else {
+            let key = settings.user_key()?;
             return Ok(Self {
                 jwt: settings.jwt.clone().unwrap_or_default(),
-                seed: settings.seed.clone().unwrap_or_default(),
+                seed: key.map(|key| key.seed()).unwrap_or_default(),
             });
         };
         let text = fs::read_to_string(path).map_err(|source| ConnectError::Credentials {
@@ -54,7 +68,33 @@ fn block(text: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use trellis_lattice::claims::UserKey;
+
     use super::*;
+
+    #[test]
+    fn providers_have_their_own_user_where_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let [own, theirs] = ["host.nk", "provider.nk"].map(|name| {
+            let key = UserKey::generate();
+            let path = folder.path().join(name);
+            key.write_file(&path).unwrap();
+            (path, key.seed())
+        });
+        let mut config = HostConfig {
+            nats: NatsSettings {
+                seed_file: Some(own.0),
+                ..NatsSettings::new("nats://h")
+            },
+            ..HostConfig::default()
+        };
+        assert_eq!(Credentials::of_providers(&config).unwrap().seed, own.1);
+        config.provider_seed_file = Some(theirs.0);
+        assert_eq!(Credentials::of_providers(&config).unwrap().seed, theirs.1);
+        config.provider_seed_file = Some(folder.path().join("none.nk"));
+        let error = Credentials::of_providers(&config).unwrap_err().to_string();
+        assert!(error.contains("none.nk"), "{error}");
+    }
 
     #[test]
     fn a_credentials_file_is_read() {

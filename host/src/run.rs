@@ -70,7 +70,7 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
     let identity = Identity::new(&config)?;
     let place = Place::of_labels(&config.labels)?;
     let policy = policy(&config)?;
-    let credentials = Credentials::new(&config.nats)?;
+    let credentials = Credentials::of_providers(&config)?;
     let name = format!("host {}", identity.id);
     let lane = Lane::start().map_err(HostError::Thread)?;
     let (settings, own) = (config.nats.clone(), name.clone());

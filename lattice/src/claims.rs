@@ -33,7 +33,7 @@ pub use grants::{GrantError, Grants};
 pub use inspect::{FileKind, Inspection, Problem, ShownClaims, inspect};
 pub use keys::{
     AccountKey, AnyKey, ComponentKey, HostKey, Issuer, KeyError, KeyKind, ProviderKey, PublicKey,
-    SigningKey,
+    SigningKey, UserId, UserKey,
 };
 pub use policy::{
     IssuerPolicy, VerifiedComponent, VerifiedProvider, verify_archive, verify_component,

@@ -6,6 +6,8 @@ use async_nats::{Client, ConnectOptions, Event};
 use rand::Rng as _;
 use tokio::sync::watch;
 
+use crate::claims::{KeyError, UserId, UserKey};
+
 /// The longest wait between two attempts to reconnect.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(4);
 
@@ -20,6 +22,8 @@ pub struct NatsSettings {
     pub jwt: Option<String>,
     /// A user's nkey seed, alone or for the JWT.
     pub seed: Option<String>,
+    /// The file of such a seed, where it isn't given itself.
+    pub seed_file: Option<PathBuf>,
     /// Begin with TLS instead of upgrading to it.
     pub tls_first: bool,
     /// Trust this authority (PEM) beside the system's.
@@ -34,6 +38,7 @@ impl fmt::Debug for NatsSettings {
             .field("credentials", &self.credentials)
             .field("jwt", &self.jwt.is_some())
             .field("seed", &self.seed.is_some())
+            .field("seed_file", &self.seed_file)
             .finish_non_exhaustive()
     }
 }
@@ -60,9 +65,9 @@ pub enum ConnectError {
     /// A JWT without its seed.
     #[error("a NATS user JWT needs its seed: give both, or a credentials file")]
     JwtWithoutSeed,
-    /// The seed is not one.
-    #[error("the NATS user's seed is not an nkey seed: {0}")]
-    Seed(nkeys::error::Error),
+    /// The seed is not a user's.
+    #[error("the NATS user's seed: {0}")]
+    Seed(#[source] KeyError),
     /// No answer, or not let in.
     #[error(
         "no NATS server at {url}: {source}. Start one (`nats-server -js`, or a whole lattice with `trellis up`), or say where it is with --nats-url or TRELLIS_NATS_URL"
@@ -82,6 +87,19 @@ impl NatsSettings {
             url: url.into(),
             ..Self::default()
         }
+    }
+
+    /// The user's key: the seed that is given, or in the file. None without either.
+    ///
+    /// # Errors
+    /// It is no user's seed, or others can read the file.
+    pub fn user_key(&self) -> Result<Option<UserKey>, ConnectError> {
+        let key = match (&self.seed, &self.seed_file) {
+            (Some(seed), _) => UserKey::from_seed(seed),
+            (None, Some(file)) => UserKey::read_file(file),
+            (None, None) => return Ok(None),
+        };
+        key.map(Some).map_err(ConnectError::Seed)
     }
 
     /// The servers as they can be shown: without user and password.
@@ -140,7 +158,13 @@ impl NatsSettings {
         name: String,
         counter: watch::Sender<u64>,
     ) -> Result<ConnectOptions, ConnectError> {
-        let mut options = match (&self.credentials, &self.jwt, &self.seed) {
+        let key = match &self.credentials {
+            Some(_) => None,
+            None => self.user_key()?,
+        };
+        // What is only for us is sent where only we may listen.
+        let inboxes = key.as_ref().map(|key| inbox_prefix(&key.public()));
+        let mut options = match (&self.credentials, &self.jwt, key) {
             (Some(path), _, _) => {
                 ConnectOptions::with_credentials_file(path)
                     .await
@@ -149,19 +173,20 @@ impl NatsSettings {
                         source,
                     })?
             }
-            (None, Some(jwt), Some(seed)) => {
-                let key = std::sync::Arc::new(
-                    nkeys::KeyPair::from_seed(seed).map_err(ConnectError::Seed)?,
-                );
+            (None, Some(jwt), Some(key)) => {
+                let key = std::sync::Arc::new(key);
                 ConnectOptions::with_jwt(jwt.clone(), move |nonce| {
                     let key = key.clone();
                     async move { key.sign(&nonce).map_err(async_nats::AuthError::new) }
                 })
             }
             (None, Some(_), None) => return Err(ConnectError::JwtWithoutSeed),
-            (None, None, Some(seed)) => ConnectOptions::with_nkey(seed.clone()),
+            (None, None, Some(key)) => ConnectOptions::with_nkey(key.seed()),
             (None, None, None) => ConnectOptions::new(),
         };
+        if let Some(prefix) = inboxes {
+            options = options.custom_inbox_prefix(prefix);
+        }
         if self.tls_first {
             options = options.tls_first();
         }
@@ -182,6 +207,11 @@ impl NatsSettings {
                 async {}
             }))
     }
+}
+
+/// What the inboxes of a user begin with that is known by its key: permissions can so give each user its own.
+pub fn inbox_prefix(user: &UserId) -> String {
+    format!("_INBOX.{user}")
 }
 
 /// Exponential with full jitter, so that a thousand hosts don't all come back at once.
@@ -216,6 +246,33 @@ mod tests {
         let settings = NatsSettings::new("nats://user:secret@h:4222, tls://k:4222");
         assert_eq!(settings.servers(), "nats://h:4222,tls://k:4222");
         assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_seed_is_given_or_in_a_file_of_its_owner_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.nk");
+        let key = UserKey::generate();
+        key.write_file(&path).unwrap();
+        let mut settings = NatsSettings {
+            seed_file: Some(path.clone()),
+            ..NatsSettings::new("nats://h")
+        };
+        let found = settings.user_key().unwrap().unwrap();
+        assert_eq!(found.public(), key.public());
+        assert_eq!(
+            inbox_prefix(&found.public()),
+            format!("_INBOX.{}", key.public())
+        );
+        settings.seed = Some(crate::claims::HostKey::generate().seed());
+        let error = settings.user_key().unwrap_err().to_string();
+        assert!(error.contains("a user key's is needed"), "{error}");
+        settings.seed = None;
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+        std::fs::set_permissions(&path, open).unwrap();
+        let error = settings.user_key().unwrap_err().to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+        assert!(NatsSettings::new("nats://h").user_key().unwrap().is_none());
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod place;
 pub mod provider;
 pub mod secret;
 pub mod subject;
+pub mod topology;
 
 pub use decode::{DecodeError, from_json};
 pub use id::{ComponentId, HostId, IdError, LatticeName, LinkName};

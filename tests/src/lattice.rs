@@ -491,7 +491,7 @@ impl Lattice {
 }
 
 /// The end of a log: enough to see what went wrong.
-fn tail(log: &str) -> String {
+pub(crate) fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(60)..].join("\n")
 }

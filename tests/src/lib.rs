@@ -4,6 +4,7 @@
 //! - [`process`]: a child process that never outlives its test.
 //! - [`nats`], [`redis`], [`secrets`]: the servers.
 //! - [`lattice`]: a NATS server, hosts, and what is asked of them.
+//! - [`pops`]: the same in many points of presence, and links between them to be cut.
 //! - [`actors`], [`counter`]: what runs in it.
 //! - [`up`], [`manifest`]: a whole lattice from one command, and applications for it.
 //! - [`rollout`]: one version after another.
@@ -16,6 +17,7 @@ pub mod http;
 pub mod lattice;
 pub mod manifest;
 pub mod nats;
+pub mod pops;
 pub mod port;
 pub mod process;
 pub mod redis;

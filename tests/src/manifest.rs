@@ -19,6 +19,38 @@ pub fn hello(image: &str, address: &str) -> String {
     )
 }
 
+/// The hello actor on every host, each behind an HTTP server of its own at a port of the host's address, which says who
+/// answered.
+pub fn hello_everywhere(image: &str, port: u16) -> String {
+    let http = http_server("hello", &format!("0.0.0.0:{port}"))
+        .replace(
+            "      traits:\n",
+            "      traits:
+        - type: daemonscaler
+          properties:
+            instances: 1
+",
+        )
+        .trim_end()
+        .to_owned();
+    application(
+        "everywhere",
+        &format!(
+            "    - name: hello
+      type: component
+      properties:
+        image: {image}
+      traits:
+        - type: daemonscaler
+          properties:
+            instances: 10
+{http}
+                    served_by: \"true\"
+"
+        ),
+    )
+}
+
 /// An application of components that are written already.
 pub fn application(name: &str, components: &str) -> String {
     format!(

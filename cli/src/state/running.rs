@@ -26,6 +26,9 @@ pub struct Running {
     pub nats_url: String,
     /// Its lattice.
     pub lattice: String,
+    /// The seed of the NATS user that commands are to be, where its NATS wants one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed_file: Option<PathBuf>,
 }
 
 /// Held while a lattice is up; the system lets go of it when the process ends, however it ends.
@@ -146,7 +149,7 @@ pub fn find(state: &State) -> Option<Running> {
 /// # Errors
 /// Something can't be removed.
 pub fn forget(state: &State) -> anyhow::Result<()> {
-    for name in ["nats", "host", "logs"] {
+    for name in ["nats", "host", "pops", "logs"] {
         let path = state.root().join(name);
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -172,6 +175,7 @@ mod tests {
             process: 7,
             nats_url: "nats://h:1".into(),
             lattice: "default".into(),
+            seed_file: None,
         };
         lock.tell(&running).unwrap();
         let refused = Lock::take(&state).err().unwrap().to_string();
@@ -197,6 +201,7 @@ mod tests {
             process: 8,
             nats_url: "nats://h:2".into(),
             lattice: "default".into(),
+            seed_file: None,
         };
         next.tell(&running).unwrap();
         let why = lock.lost().await.to_string();

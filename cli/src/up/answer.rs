@@ -1,6 +1,11 @@
 //! Where an application answers over HTTP, and whether it does.
 
-use std::{collections::BTreeMap, io::ErrorKind, net::TcpListener, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use http_body_util::Empty;
@@ -24,17 +29,43 @@ const INTERVAL: Duration = Duration::from_millis(25);
 /// Where an HTTP server listens that nobody tells another place, as in 1.x.
 const DEFAULT_ADDRESS: &str = "0.0.0.0:8000";
 
+/// What the HTTP server answers with, where it is told to, of who answered: `POP/HOST`.
+const SERVED_BY: &str = "trellis-served-by";
+
 /// An address that an application's manifest has an HTTP server listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Where to connect to.
     address: String,
+    /// The port, where it is every address of the machine that is listened on.
+    everywhere: Option<u16>,
+    /// The component of the manifest that listens.
+    pub component: String,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Its status.
+    pub status: u16,
+    /// Who gave it, where that is told.
+    pub served_by: Option<String>,
 }
 
 impl Endpoint {
     /// The URL.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
+    }
+
+    /// The same at one address of the machine, where it is every one that is listened on.
+    pub fn at(&self, address: IpAddr) -> Option<Self> {
+        let at = SocketAddr::new(address, self.everywhere?);
+        Some(Self {
+            address: at.to_string(),
+            everywhere: None,
+            component: self.component.clone(),
+        })
     }
 
     /// Checks that nobody listens there yet: an answer would be somebody else's.
@@ -52,19 +83,19 @@ impl Endpoint {
         }
     }
 
-    /// Waits until something answers there that isn't a server's error; its status.
+    /// Waits until something answers there that isn't a server's error.
     ///
     /// # Errors
     /// Nothing did in time; the last answer, or why there was none, is told.
-    pub async fn answers(&self, within: Duration) -> anyhow::Result<u16> {
+    pub async fn answers(&self, within: Duration) -> anyhow::Result<Answered> {
         let deadline = Instant::now() + within;
         loop {
             let outcome = timeout(TRY_TIME, self.get()).await;
             let reason = match outcome {
                 // 502 to 504: the server is there, the application isn't yet. 500: the application is, and what it
                 // needs may not be.
-                Ok(Ok(status)) if !(500..=599).contains(&status) => return Ok(status),
-                Ok(Ok(status)) => format!("the last answer has status {status}"),
+                Ok(Ok(answer)) if !(500..=599).contains(&answer.status) => return Ok(answer),
+                Ok(Ok(answer)) => format!("the last answer has status {}", answer.status),
                 Ok(Err(error)) => format!("{error:#}"),
                 Err(_) => format!("no answer within {}", humantime::format_duration(TRY_TIME)),
             };
@@ -80,7 +111,7 @@ impl Endpoint {
         }
     }
 
-    async fn get(&self) -> anyhow::Result<u16> {
+    async fn get(&self) -> anyhow::Result<Answered> {
         let stream = TcpStream::connect(&self.address).await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -99,7 +130,14 @@ impl Endpoint {
             answer = &mut answer => answer,
             _ = connection => answer.await,
         };
-        Ok(answer?.status().as_u16())
+        let answer = answer?;
+        let served_by = answer.headers().get(SERVED_BY);
+        Ok(Answered {
+            status: answer.status().as_u16(),
+            served_by: served_by
+                .and_then(|served_by| served_by.to_str().ok())
+                .map(str::to_owned),
+        })
     }
 }
 
@@ -135,10 +173,15 @@ pub fn endpoints(manifest: &Manifest) -> Vec<Endpoint> {
             }
             let [own, server] = configs.map(values);
             let address = own.get("address").or_else(|| server.get("default_address"));
-            let Some(address) = reachable(address.map_or(DEFAULT_ADDRESS, String::as_str)) else {
+            let text = address.map_or(DEFAULT_ADDRESS, String::as_str);
+            let Some((address, everywhere)) = reachable(text) else {
                 continue;
             };
-            let endpoint = Endpoint { address };
+            let endpoint = Endpoint {
+                address,
+                everywhere,
+                component: component.name.clone(),
+            };
             if !found.contains(&endpoint) {
                 found.push(endpoint);
             }
@@ -155,13 +198,13 @@ fn values(config: &[ConfigProperty]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What listens everywhere is reached on this machine.
-fn reachable(address: &str) -> Option<String> {
+/// What listens everywhere is reached on this machine; then with its port.
+fn reachable(address: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = address.rsplit_once(':')?;
     let port: u16 = port.parse().ok()?;
     Some(match host {
-        "" | "0.0.0.0" | "[::]" => format!("127.0.0.1:{port}"),
-        host => format!("{host}:{port}"),
+        "" | "0.0.0.0" | "[::]" => (format!("127.0.0.1:{port}"), Some(port)),
+        host => (format!("{host}:{port}"), None),
     })
 }
 
@@ -172,12 +215,25 @@ mod tests {
 
     use super::*;
 
+    fn endpoint(address: String) -> Endpoint {
+        Endpoint {
+            address,
+            everywhere: None,
+            component: "http".into(),
+        }
+    }
+
     #[test]
     fn an_http_server_s_address_is_found() {
         let text = manifest::hello("file:///hello.wasm", "0.0.0.0:8080");
         let (manifest, _) = trellis_wadm::manifest::parse(&text).unwrap();
         let urls: Vec<String> = endpoints(&manifest).iter().map(Endpoint::url).collect();
         assert_eq!(urls, ["http://127.0.0.1:8080/"]);
+        let there = |endpoint: &Endpoint| endpoint.at([127, 0, 2, 1].into());
+        let urls = endpoints(&manifest);
+        let urls: Vec<_> = urls.iter().filter_map(there).collect();
+        assert_eq!(urls[0].url(), "http://127.0.2.1:8080/");
+        assert_eq!(there(&urls[0]), None, "it is at one address already");
         let (none, _) =
             trellis_wadm::manifest::parse(&text.replace("package: http", "package: other"))
                 .unwrap();
@@ -188,9 +244,7 @@ mod tests {
     fn an_address_in_use_is_told() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        let endpoint = Endpoint {
-            address: address.clone(),
-        };
+        let endpoint = endpoint(address.clone());
         let error = endpoint.is_free().unwrap_err().to_string();
         assert!(error.contains(&address), "{error}");
         drop(taken);
@@ -200,9 +254,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_there_is_told() {
         let port = super::super::nats::choose_port(None).unwrap();
-        let endpoint = Endpoint {
-            address: format!("127.0.0.1:{port}"),
-        };
+        let endpoint = endpoint(format!("127.0.0.1:{port}"));
         let error = endpoint
             .answers(Duration::from_millis(100))
             .await
@@ -212,18 +264,18 @@ mod tests {
     }
 
     /// What `answers` says of a server that answers with these statuses, one a request, and goes on with the last.
-    async fn asked(statuses: &[u16], within: Duration) -> anyhow::Result<u16> {
+    async fn asked(statuses: &[u16], within: Duration) -> anyhow::Result<Answered> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let endpoint = Endpoint {
-            address: listener.local_addr()?.to_string(),
-        };
+        let endpoint = endpoint(listener.local_addr()?.to_string());
         let serve = async {
             let last = statuses.iter().rev().take(1).cycle();
             for status in statuses.iter().chain(last) {
                 let (mut stream, _) = listener.accept().await?;
                 let read = stream.read(&mut [0; 1024]).await?;
                 anyhow::ensure!(read > 0, "a connection without a request");
-                let answer = format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n");
+                let answer = format!(
+                    "HTTP/1.1 {status} Said\r\ntrellis-served-by: fra/fra-1\r\ncontent-length: 0\r\n\r\n"
+                );
                 stream.write_all(answer.as_bytes()).await?;
             }
             anyhow::bail!("there were no statuses")
@@ -236,8 +288,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_s_error_is_waited_out_and_told_in_the_end() {
-        let status = asked(&[500, 503, 500, 404], Duration::from_secs(60)).await;
-        assert_eq!(status.unwrap(), 404);
+        let answer = asked(&[500, 503, 500, 404], Duration::from_secs(60)).await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 404);
+        assert_eq!(answer.served_by.as_deref(), Some("fra/fra-1"));
         let error = asked(&[500], Duration::from_millis(100)).await.unwrap_err();
         let error = error.to_string();
         assert!(error.contains("the last answer has status 500"), "{error}");

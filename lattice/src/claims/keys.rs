@@ -26,11 +26,19 @@ pub enum KeyKind {
     Provider,
     /// `N…`: a host.
     Host,
+    /// `U…`: a user of NATS, whom its server knows by this key. It signs nothing else.
+    User,
 }
 
 impl KeyKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Account, Self::Component, Self::Provider, Self::Host];
+    pub const ALL: [Self; 5] = [
+        Self::Account,
+        Self::Component,
+        Self::Provider,
+        Self::Host,
+        Self::User,
+    ];
 
     /// The first letter of the public key.
     pub fn letter(self) -> char {
@@ -39,6 +47,7 @@ impl KeyKind {
             Self::Component => 'M',
             Self::Provider => 'V',
             Self::Host => 'N',
+            Self::User => 'U',
         }
     }
 
@@ -48,6 +57,7 @@ impl KeyKind {
             KeyPairType::Module => Some(Self::Component),
             KeyPairType::Service => Some(Self::Provider),
             KeyPairType::Server => Some(Self::Host),
+            KeyPairType::User => Some(Self::User),
             _ => None,
         }
     }
@@ -58,6 +68,7 @@ impl KeyKind {
             Self::Component => KeyPairType::Module,
             Self::Provider => KeyPairType::Service,
             Self::Host => KeyPairType::Server,
+            Self::User => KeyPairType::User,
         }
     }
 }
@@ -69,6 +80,7 @@ impl fmt::Display for KeyKind {
             Self::Component => "component",
             Self::Provider => "provider",
             Self::Host => "host",
+            Self::User => "user",
         })
     }
 }
@@ -83,6 +95,7 @@ impl FromStr for KeyKind {
             "component" | "module" => Ok(Self::Component),
             "provider" | "service" => Ok(Self::Provider),
             "host" | "server" => Ok(Self::Host),
+            "user" => Ok(Self::User),
             _ => Err(KeyError::UnknownKind {
                 text: shorten(text),
             }),
@@ -108,7 +121,13 @@ macro_rules! role {
     )*};
 }
 
-role!(Account: "An issuer's role.", Component: "A component's role.", Provider: "A provider's role.", Host: "A host's role.");
+role!(
+    Account: "An issuer's role.",
+    Component: "A component's role.",
+    Provider: "A provider's role.",
+    Host: "A host's role.",
+    User: "The role of a user of NATS."
+);
 
 /// An issuer's key, which signs claims.
 pub type AccountKey = SigningKey<Account>;
@@ -118,6 +137,10 @@ pub type ComponentKey = SigningKey<Component>;
 pub type ProviderKey = SigningKey<Provider>;
 /// A host's key, whose public half is the host's id.
 pub type HostKey = SigningKey<Host>;
+/// The key of a user of NATS.
+pub type UserKey = SigningKey<User>;
+/// Who a user of NATS is: its public key.
+pub type UserId = PublicKey<User>;
 /// Who signed: an account's public key.
 pub type Issuer = PublicKey<Account>;
 

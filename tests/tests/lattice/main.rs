@@ -10,6 +10,8 @@ mod links;
 mod messaging;
 mod nats_restart;
 mod nearby;
+mod permissions;
 mod provider_crash;
 mod two_hosts;
 mod up;
+mod up_pops;

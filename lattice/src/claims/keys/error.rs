@@ -8,7 +8,7 @@ use super::KeyKind;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// No such kind of key.
-    #[error("{text:?} is no kind of key: use account, component, provider or host")]
+    #[error("{text:?} is no kind of key: use account, component, provider, host or user")]
     UnknownKind {
         /// What was asked for.
         text: String,

@@ -135,6 +135,17 @@ impl Components {
         Some(self.running.get(id)?.wanted.clone())
     }
 
+    /// Everything that runs, as it was asked for.
+    pub(crate) fn all_wanted(&self) -> Vec<Wanted> {
+        let mut all: Vec<_> = self
+            .running
+            .iter()
+            .map(|running| running.wanted.clone())
+            .collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
     /// Starts a component that doesn't run here, or takes over what is wanted of one that does, its image included
     /// when that is another: then the new one takes calls before the old one stops taking them.
     pub(crate) async fn run(
@@ -158,6 +169,7 @@ impl Components {
         host.keep_reference(&id, &running.wanted.image_ref).await;
         let door = running.door.clone();
         let before = self.running.insert(id.clone(), running);
+        host.ledger.note();
         // A link that was put while it started was not told to it.
         host.links.set_links(&id, &host.view.links_from(&id));
         if let Some(before) = before {
@@ -184,6 +196,7 @@ impl Components {
             }
             running.set_config(config);
             running.wanted = wanted;
+            host.ledger.note();
             let signed = Signed::new(&running.wanted.id, running.claims.as_ref());
             (running.door.clone(), signed)
         };
@@ -223,6 +236,7 @@ impl Components {
         actor.set_config(running.config.clone());
         running.claims = claims;
         running.wanted.dormant = false;
+        host.ledger.note();
         host.locals.add(&actor);
         door.open(actor);
         let signed = Signed::new(door.id(), running.claims.as_ref());
@@ -242,6 +256,7 @@ impl Components {
         running.door.close(None);
         running.end(host).await;
         host.links.set_links(id, &[]);
+        host.ledger.note();
         Some((wanted, signed))
     }
 

@@ -20,7 +20,7 @@ use trellis_lattice::{HostId, control::Reply, from_json};
 
 use crate::host::Host;
 
-pub(crate) use component::{answer_describe, wake};
+pub(crate) use component::{answer_describe, resume, wake};
 
 /// How many requests may be worked on at once. More are refused, and may come again.
 const MAX_REQUESTS: usize = 4096;

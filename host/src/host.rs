@@ -27,6 +27,7 @@ use crate::{
     nearby::Nearby,
     order::Order,
     providers::{Providers, Spawner},
+    resume::Ledger,
     runtime::{LocalActors, Runtime},
     secrets::Secrets,
     store::{Edit, Store, View},
@@ -65,6 +66,8 @@ pub(crate) struct Host {
     pub(crate) providers: Providers,
     pub(crate) spawner: Spawner,
     pub(crate) fence: Fence,
+    /// What runs, for when the host is killed.
+    pub(crate) ledger: Ledger,
     /// One request at a time for each component and provider.
     pub(crate) ids: Order,
     /// One request at a time for each configuration.
@@ -204,6 +207,9 @@ impl Host {
 
     /// Keeps claims in the lattice. What runs goes on running when they can't be kept.
     pub(crate) async fn keep_claims(&self, claims: &StoredClaims) {
+        if self.view.has_claims(claims) {
+            return;
+        }
         if let Err(error) = self.store.put_claims(claims).await {
             tracing::warn!(subject = claims.subject, %error, "claims were not kept in the lattice");
         }
@@ -211,6 +217,9 @@ impl Host {
 
     /// Keeps the image's reference in the lattice, as [`Host::keep_claims`] does claims.
     pub(crate) async fn keep_reference(&self, id: &ComponentId, reference: &str) {
+        if self.view.has_reference(id, reference) {
+            return;
+        }
         let written = self
             .store
             .edit_spec(id, |spec| {

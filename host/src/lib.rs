@@ -5,6 +5,7 @@
 //! - `control`: the control interface, one room a noun; `host`: what all its rooms share.
 //! - `store`: the lattice's state in JetStream, written and followed.
 //! - `components`, [`runtime`], [`links`], `routes`: what runs here, and where its calls go.
+//! - `resume`: what a killed host comes back with.
 //! - `providers`: processes, supervised; `secrets`: what is asked of secrets backends for them.
 
 mod alive;
@@ -23,6 +24,7 @@ pub mod links;
 mod nearby;
 mod order;
 mod providers;
+mod resume;
 mod round_trip;
 mod routes;
 mod run;

@@ -56,6 +56,8 @@ pub(crate) struct Providers {
 #[derive(Clone, Debug)]
 struct Supervised {
     description: ProviderDescription,
+    /// Names of its configurations.
+    config: Vec<String>,
     stop: CancellationToken,
     done: CancellationToken,
 }
@@ -83,6 +85,16 @@ impl Providers {
         all
     }
 
+    /// Everything that runs or is being started, with the names of its configurations.
+    pub(crate) fn all_wanted(&self) -> Vec<(ProviderDescription, Vec<String>)> {
+        let entries = self.entries.iter();
+        let mut all: Vec<_> = entries
+            .map(|entry| (entry.description.clone(), entry.config.clone()))
+            .collect();
+        all.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        all
+    }
+
     pub(crate) fn contains(&self, id: &ComponentId) -> bool {
         self.entries.contains_key(id)
     }
@@ -105,14 +117,12 @@ impl Providers {
                 annotations: request.annotations.clone().unwrap_or_default(),
                 not_ready: Some("it is being started".into()),
             },
+            config: request.config.clone(),
             stop: CancellationToken::new(),
             done: CancellationToken::new(),
         };
         entry.insert(supervised.clone());
-        Ok(Reserved {
-            supervised,
-            config: request.config.clone(),
-        })
+        Ok(Reserved { supervised })
     }
 
     /// Asks a provider to end; the token is cancelled when it has.
@@ -156,7 +166,6 @@ impl Providers {
 /// A place among the providers; [`Reserved::run`] fills it.
 pub(crate) struct Reserved {
     supervised: Supervised,
-    config: Vec<String>,
 }
 
 impl Reserved {
@@ -164,6 +173,7 @@ impl Reserved {
     pub(crate) async fn run(self, host: Arc<Host>) {
         let stop = self.supervised.stop.clone();
         let id = self.supervised.description.id.clone();
+        host.ledger.note();
         match self.prepare(&host).await {
             Ok(provider) => {
                 host.providers.describe(&id, provider.description.clone());
@@ -175,6 +185,7 @@ impl Reserved {
             }
         }
         host.providers.entries.remove(&id);
+        host.ledger.note();
         self.supervised.done.cancel();
     }
 
@@ -186,7 +197,7 @@ impl Reserved {
         });
         Provider {
             description: self.supervised.description.clone(),
-            config: self.config.clone(),
+            config: self.supervised.config.clone(),
             program: Program {
                 path: Default::default(),
                 arguments: Vec::new(),

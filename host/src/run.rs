@@ -30,6 +30,7 @@ use crate::{
     nearby::Nearby,
     order::Order,
     providers::{Providers, Spawner},
+    resume::{self, Ledger},
     round_trip::round_trip,
     routes::HostRoutes,
     runtime::{LocalActors, Runtime, RuntimeConfig},
@@ -91,9 +92,7 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         config.lattice.clone(),
         config.nats.servers(),
     );
-    for bucket in [Bucket::Lattice, Bucket::Config] {
-        store.open(bucket).await?;
-    }
+    store.reach().await?;
 
     make_private(&config.data_dir)?;
     let runtime_config = RuntimeConfig {
@@ -114,6 +113,10 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
     };
     let (lattice, options) = (config.lattice.clone(), NatsOptions::default());
     let rpc = NatsRpc::at(calls.clone(), lattice, options, whereabouts);
+    let ledger = match &config.host_key {
+        Some(_) => Ledger::in_folder(&config.data_dir),
+        None => Ledger::default(),
+    };
     let locals = Arc::new(LocalActors::default());
     let nearby = Arc::new(Nearby::listen(&config.data_dir));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -144,6 +147,7 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         providers: Providers::default(),
         spawner: Spawner::new().map_err(HostError::Thread)?,
         fence: Fence::default(),
+        ledger,
         ids: Order::default(),
         configs: Order::default(),
         loads: Semaphore::new(processors),
@@ -246,6 +250,8 @@ async fn work(
     let _ = ready.send(host.identity.id.clone());
     let mut heartbeat = JoinSet::new();
     heartbeat.spawn(alive::heartbeats(host.clone()));
+    let mut resuming = JoinSet::new();
+    resuming.spawn(resume::run(host.clone()));
 
     let reason = tokio::select! {
         () = shutdown.cancelled() => "shutdown",
@@ -256,6 +262,8 @@ async fn work(
     control_stop.cancel();
     heartbeat.shutdown().await;
     beats.shutdown().await;
+    resuming.shutdown().await;
+    host.ledger.close().await;
     leave(host, answering, reason).await;
     Ok(())
 }
@@ -265,7 +273,7 @@ fn follow_state(
     followers: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> [watch::Receiver<bool>; 2] {
-    [Bucket::Lattice, Bucket::Config].map(|bucket| {
+    Bucket::ALL.map(|bucket| {
         let (synced, receiver) = watch::channel(false);
         followers.spawn(store::follow(
             host.store.clone(),

@@ -2,11 +2,16 @@
 //!
 //! Writes go to JetStream and are answered when it has them. Reads come from the [`View`], which a watch keeps
 //! up to date, so that a host goes on serving what it knows while JetStream is away.
+//!
+//! Where the state is in another JetStream domain than the server's own, the hub's, the PoP keeps a copy of it: a host
+//! that starts while the hub is away begins with that.
 
+mod error;
+mod mirror;
 mod view;
 mod watch;
 
-use std::{fmt, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
 use async_nats::{
     Client,
@@ -18,64 +23,42 @@ use async_nats::{
 };
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use trellis_lattice::{
     ComponentId, LatticeName,
     bucket::{self, ComponentSpec, LatticeKey, StoredClaims},
     config::Config,
     from_json,
+    mirror::Mirror,
 };
 
+pub use error::StoreError;
+use error::unavailable;
 pub(crate) use view::View;
 pub(crate) use watch::{Bucket, follow};
 
 /// How long JetStream may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a domain behind another server's link may take: whoever asked for a change waits 5 s, and is to hear why it
+/// isn't made.
+const REMOTE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a whole write may take there.
+const REMOTE_WRITE: Duration = Duration::from_millis(3500);
+/// How long it may take to say that it is there at all.
+const REMOTE_SIGN: Duration = Duration::from_secs(1);
+/// How long a host that joins waits for a hub that is away, where its PoP has no copy of the state.
+const JOIN_PATIENCE: Duration = Duration::from_secs(15);
+/// How often it asks.
+const JOIN_RETRY: Duration = Duration::from_millis(250);
 /// How often a write that others' writes overtook is tried.
 const MAX_ATTEMPTS: usize = 32;
-
-/// The lattice's state can't be read or written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The server runs without JetStream.
-    #[error(
-        "JetStream is off at {servers}, and the lattice keeps its links and configurations there: start the server with `nats-server -js`, or put `jetstream {{}}` in its configuration"
-    )]
-    JetStreamOff {
-        /// The servers that were asked.
-        servers: String,
-    },
-    /// JetStream is there but not for us.
-    #[error("JetStream refuses: {0}. Enable JetStream for the account that the host uses")]
-    Refused(String),
-    /// JetStream doesn't answer.
-    #[error("JetStream does not answer ({what}): {source}")]
-    Unavailable {
-        /// What was being done.
-        what: &'static str,
-        /// Why it failed.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A name that can't be a bucket's key.
-    #[error("{0:?} can't be kept in the lattice: use letters, digits, '-', '_', '/', '=' and '.'")]
-    Key(String),
-    /// Others wrote the same entry again and again.
-    #[error("{0} is being changed by others all the time: try again")]
-    Contended(String),
-    /// An entry that isn't what it should be.
-    #[error("{key} holds something else: {problem}")]
-    Entry {
-        /// The entry.
-        key: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
 
 /// The two buckets of a lattice.
 #[derive(Clone)]
 pub(crate) struct Store {
     jetstream: Context,
+    /// The domain that the buckets are in, where that isn't the server's own.
+    remote: Option<String>,
     lattice: LatticeName,
     servers: String,
 }
@@ -104,16 +87,74 @@ impl Store {
         lattice: LatticeName,
         servers: String,
     ) -> Self {
-        let builder = ContextBuilder::new().timeout(TIMEOUT).ack_timeout(TIMEOUT);
+        let own = client.server_info().domain;
+        let remote = domain.filter(|domain| own.as_deref() != Some(domain));
+        let timeout = remote.map_or(TIMEOUT, |_| REMOTE_TIMEOUT);
+        let builder = ContextBuilder::new().timeout(timeout).ack_timeout(timeout);
         let jetstream = match domain {
             Some(domain) => builder.domain(domain).build(client),
             None => builder.build(client),
         };
         Self {
             jetstream,
+            remote: remote.map(str::to_owned),
             lattice,
             servers,
         }
+    }
+
+    /// Makes sure that the lattice's state can be had: from where it is, which is made if need be, or, while that is
+    /// away, from the PoP's copy.
+    pub(crate) async fn reach(&self) -> Result<(), StoreError> {
+        let deadline = Instant::now() + JOIN_PATIENCE;
+        let mut told = false;
+        loop {
+            let error = match self.try_reach().await {
+                Err(error @ StoreError::HubAway { .. }) if Instant::now() < deadline => error,
+                outcome => return outcome,
+            };
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(%error, "this PoP has no copy of the lattice's state either: waiting for the hub");
+            }
+            tokio::time::sleep(JOIN_RETRY).await;
+        }
+    }
+
+    async fn try_reach(&self) -> Result<(), StoreError> {
+        for bucket in Bucket::ALL {
+            if let Err(error) = self.open(bucket).await {
+                if !self.has_copy(bucket).await {
+                    return Err(error);
+                }
+                tracing::warn!(?bucket, %error, "beginning with this PoP's copy of the lattice's state");
+            }
+        }
+        Ok(())
+    }
+
+    async fn has_copy(&self, bucket: Bucket) -> bool {
+        let Some(mirror) = self.mirror(bucket) else {
+            return false;
+        };
+        match mirror.look().await {
+            Ok(copy) => copy.is_some_and(|copy| copy.is_whole()),
+            Err(error) => {
+                tracing::warn!(?bucket, %error, "this PoP's copy of the lattice's state can't be used");
+                false
+            }
+        }
+    }
+
+    /// The PoP's copy of a bucket, where there can be one.
+    fn mirror(&self, bucket: Bucket) -> Option<Mirror> {
+        let domain = self.remote.as_deref()?;
+        let client = self.jetstream.client();
+        Mirror::beside(&client, domain, &self.bucket_name(bucket), TIMEOUT)
+    }
+
+    /// Whether the state is behind another server's link.
+    fn is_remote(&self) -> bool {
+        self.remote.is_some()
     }
 
     /// A new subject for messages to this host.
@@ -135,10 +176,10 @@ impl Store {
                 _ => return Err(self.why_unavailable("opening a bucket", error.into()).await),
             },
         }
-        self.jetstream
-            .get_key_value(name)
-            .await
-            .map_err(|error| unavailable("opening a bucket", error))
+        match self.jetstream.get_key_value(name).await {
+            Ok(bucket) => Ok(bucket),
+            Err(error) => Err(self.why_unavailable("opening a bucket", error.into()).await),
+        }
     }
 
     /// Creates a bucket as 1.x does. Losing the race against another host is as good.
@@ -167,6 +208,16 @@ impl Store {
         what: &'static str,
         source: Box<dyn std::error::Error + Send + Sync>,
     ) -> StoreError {
+        if let Some(domain) = &self.remote {
+            return match self.gives_sign().await {
+                true => StoreError::Unavailable { what, source },
+                false => StoreError::HubAway {
+                    domain: domain.clone(),
+                    what,
+                    source,
+                },
+            };
+        }
         let Err(error) = self.jetstream.query_account().await else {
             return StoreError::Unavailable { what, source };
         };
@@ -176,6 +227,36 @@ impl Store {
             },
             AccountErrorKind::JetStream(answer) => StoreError::Refused(answer.to_string()),
             _ => StoreError::Unavailable { what, source },
+        }
+    }
+
+    /// Whether the state's domain answers at all.
+    async fn gives_sign(&self) -> bool {
+        let asked = tokio::time::timeout(REMOTE_SIGN, self.jetstream.query_account()).await;
+        match asked {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => matches!(error.kind(), AccountErrorKind::JetStream(_)),
+            Err(_) => false,
+        }
+    }
+
+    /// Does a write, or a read that others wait for. Where the state is behind a link, it ends in time, and its error says
+    /// whether the link is the reason.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        what: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if !self.is_remote() {
+            return work.await;
+        }
+        match tokio::time::timeout(limit, work).await {
+            Ok(Err(StoreError::Unavailable { what, source })) => {
+                Err(self.why_unavailable(what, source).await)
+            }
+            Ok(outcome) => outcome,
+            Err(elapsed) => Err(self.why_unavailable(what, elapsed.into()).await),
         }
     }
 
@@ -196,6 +277,16 @@ impl Store {
     /// Reads a component's specification, has it edited, and writes it unless someone else did meanwhile: then
     /// again from the start. Gives what the edit decided and the entry's revision.
     pub(crate) async fn edit_spec<T, E>(
+        &self,
+        id: &ComponentId,
+        edit: impl FnMut(&mut ComponentSpec) -> Result<Edit<T>, E>,
+    ) -> Result<Result<(T, Option<Written>), E>, StoreError> {
+        let what = "writing a specification";
+        self.within(REMOTE_WRITE, what, self.try_edit_spec(id, edit))
+            .await
+    }
+
+    async fn try_edit_spec<T, E>(
         &self,
         id: &ComponentId,
         mut edit: impl FnMut(&mut ComponentSpec) -> Result<Edit<T>, E>,
@@ -248,21 +339,24 @@ impl Store {
 
     /// Deletes a configuration.
     pub(crate) async fn delete_config(&self, name: &str) -> Result<(), StoreError> {
-        self.bucket(Bucket::Config)
-            .await?
-            .purge(name)
-            .await
-            .map_err(|error| unavailable("deleting a configuration", error))
+        let what = "deleting a configuration";
+        let delete = async {
+            let bucket = self.bucket(Bucket::Config).await?;
+            let deleted = bucket.purge(name).await;
+            deleted.map_err(|error| unavailable(what, error))
+        };
+        self.within(REMOTE_WRITE, what, delete).await
     }
 
     /// Reads a configuration as it is in JetStream now.
     pub(crate) async fn get_config(&self, name: &str) -> Result<Option<Config>, StoreError> {
-        let value = self
-            .bucket(Bucket::Config)
-            .await?
-            .get(name)
-            .await
-            .map_err(|error| unavailable("reading a configuration", error))?;
+        let what = "reading a configuration";
+        let read = async {
+            let bucket = self.bucket(Bucket::Config).await?;
+            let value = bucket.get(name).await;
+            value.map_err(|error| unavailable(what, error))
+        };
+        let value = self.within(REMOTE_SIGN, what, read).await?;
         value.map(|value| decode(name, &value)).transpose()
     }
 
@@ -276,14 +370,15 @@ impl Store {
     }
 
     async fn put(&self, bucket: Bucket, key: &str, value: Bytes) -> Result<u64, StoreError> {
-        self.bucket(bucket)
-            .await?
-            .put(key, value)
-            .await
-            .map_err(|error| match error.kind() {
+        let what = "writing an entry";
+        let put = async {
+            let written = self.bucket(bucket).await?.put(key, value).await;
+            written.map_err(|error| match error.kind() {
                 kv::PutErrorKind::InvalidKey => StoreError::Key(key.to_owned()),
-                _ => unavailable("writing an entry", error),
+                _ => unavailable(what, error),
             })
+        };
+        self.within(REMOTE_WRITE, what, put).await
     }
 }
 
@@ -292,16 +387,6 @@ impl Store {
 pub(crate) struct Written {
     pub(crate) revision: u64,
     pub(crate) spec: ComponentSpec,
-}
-
-fn unavailable(
-    what: &'static str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> StoreError {
-    StoreError::Unavailable {
-        what,
-        source: source.into(),
-    }
 }
 
 fn encode(key: &str, value: &impl serde::Serialize) -> Result<Bytes, StoreError> {

@@ -14,6 +14,7 @@ pub mod event;
 pub mod header;
 pub mod id;
 pub mod link;
+pub mod mirror;
 pub mod place;
 pub mod provider;
 pub mod secret;

@@ -148,6 +148,17 @@ pub(super) fn update(host: &Arc<Host>, body: &[u8]) -> Result<Outcome, Refused> 
     Ok(done(message).into())
 }
 
+/// Runs a component as it ran before the host was killed, in turn with requests about it. One that runs by now is left as
+/// it is.
+pub(crate) async fn resume(host: &Arc<Host>, request: ScaleComponent) {
+    let mut ticket = host.ids.ticket(request.component_id.as_str());
+    ticket.turn().await;
+    let id = &request.component_id;
+    if host.components.image_ref(id).is_none() && !host.providers.contains(id) {
+        run(host, wanted(host, request)).await;
+    }
+}
+
 /// Wakes the component behind a door, for a call that waits there, in turn with requests about it.
 pub(crate) async fn wake(host: &Arc<Host>, door: &Arc<Door>) {
     let mut ticket = host.ids.ticket(door.id().as_str());

@@ -84,6 +84,19 @@ impl View {
         claims
     }
 
+    /// Whether the lattice has these very claims.
+    pub(crate) fn has_claims(&self, claims: &StoredClaims) -> bool {
+        let known = self.claims.get(&claims.subject);
+        known.is_some_and(|known| &known.value == claims)
+    }
+
+    /// Whether the lattice has this very image for it.
+    pub(crate) fn has_reference(&self, id: &ComponentId, reference: &str) -> bool {
+        self.specs
+            .get(id)
+            .is_some_and(|spec| spec.value.url == reference)
+    }
+
     /// A configuration.
     pub(crate) fn config(&self, name: &str) -> Option<Config> {
         self.configs.get(name).map(|config| config.value.clone())

@@ -1,24 +1,36 @@
-//! Following a bucket: reads all of it, then every change, and begins again whenever the connection came back or
-//! the bucket was made anew. A bucket that was lost is filled again with what this host knows.
+//! Following a bucket: reads all of it, then every change, and begins again whenever the connection came back, the hub
+//! came back, or the bucket was made anew. A bucket that was lost is filled again with what this host knows.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     consumer::{DeliverPolicy, push},
     kv,
+    stream::Info,
 };
 use futures::StreamExt as _;
 use rand::Rng as _;
-use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
+use trellis_lattice::mirror::Incarnation;
 
-use super::{Store, StoreError, View, unavailable};
+use super::{
+    Store, StoreError, View,
+    mirror::{LOOK_EVERY, Lookout, Seen},
+    unavailable,
+};
 
 /// How long to wait before trying again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How long at most while the hub is away: what was changed meanwhile is to be known soon after it is back.
+const HUB_RETRY: Duration = Duration::from_millis(800);
 /// How often to look whether the bucket is still the same one.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
+/// How often, where the hub has it and the PoP has no copy that would tell.
+const REMOTE_CHECK_INTERVAL: Duration = Duration::from_secs(3);
 /// How long the messages that a bucket said it has may take to come.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -31,7 +43,13 @@ pub(crate) enum Bucket {
     Config,
 }
 
-/// Follows a bucket until cancelled. `synced` becomes true when all of it was read for the first time.
+impl Bucket {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Lattice, Self::Config];
+}
+
+/// Follows a bucket until cancelled. `synced` becomes true when all of it was read for the first time, be it from the
+/// PoP's copy.
 pub(crate) async fn follow(
     store: Store,
     bucket: Bucket,
@@ -40,19 +58,21 @@ pub(crate) async fn follow(
     synced: watch::Sender<bool>,
     stop: CancellationToken,
 ) {
-    let mut incarnation = None;
+    let mut follower = Follower {
+        store: &store,
+        bucket,
+        view: &view,
+        synced: &synced,
+        incarnation: None,
+        heard: 0,
+        lost: None,
+    };
     let mut wait = RETRY.0;
     loop {
         connections.mark_unchanged();
-        let mut follower = Follower {
-            store: &store,
-            bucket,
-            view: &view,
-            synced: &synced,
-        };
         let outcome = tokio::select! {
             () = stop.cancelled() => return,
-            outcome = follower.run(&mut incarnation) => outcome,
+            outcome = follower.run() => outcome,
             _ = connections.changed() => {
                 wait = RETRY.0;
                 continue;
@@ -61,8 +81,12 @@ pub(crate) async fn follow(
         match outcome {
             Ok(()) => wait = RETRY.0,
             Err(error) => {
-                tracing::warn!(?bucket, %error, "lost sight of the lattice's state; serving what is known");
-                wait = (wait * 2).min(RETRY.1);
+                let most = match error {
+                    StoreError::HubAway { .. } => HUB_RETRY,
+                    _ => RETRY.1,
+                };
+                follower.lose_sight(&error);
+                wait = (wait * 2).min(most);
             }
         }
         let pause = wait.mul_f64(rand::rng().random_range(0.5..=1.0));
@@ -79,22 +103,47 @@ struct Follower<'a> {
     bucket: Bucket,
     view: &'a View,
     synced: &'a watch::Sender<bool>,
+    /// The bucket that the view is of.
+    incarnation: Option<Incarnation>,
+    /// The last revision that was heard of.
+    heard: u64,
+    /// Since when the bucket is out of sight.
+    lost: Option<Instant>,
 }
 
 impl Follower<'_> {
-    /// One run, until the bucket is another one.
-    async fn run(&mut self, incarnation: &mut Option<OffsetDateTime>) -> Result<(), StoreError> {
-        let kv = self.store.open(self.bucket).await?;
-        let created = kv.stream.cached_info().created;
-        if incarnation.is_some_and(|before| before != created) {
+    /// One run, until the bucket must be read again.
+    async fn run(&mut self) -> Result<(), StoreError> {
+        let kv = match self.store.open(self.bucket).await {
+            Ok(kv) => kv,
+            Err(error) => {
+                if !*self.synced.borrow() {
+                    self.read_copy().await;
+                }
+                return Err(error);
+            }
+        };
+        let info = kv.stream.cached_info();
+        let incarnation = Incarnation::of(info);
+        if self.incarnation.is_some_and(|before| before != incarnation) {
             self.refill().await?;
         }
-        *incarnation = Some(created);
-
+        self.incarnation = Some(incarnation);
         let mut messages = self.read_all(&kv).await?;
+        self.heard = self.heard.max(info.state.last_sequence);
         self.synced.send_replace(true);
-        let mut check = tokio::time::interval(CHECK_INTERVAL);
-        check.tick().await;
+        self.see_again();
+
+        let mut lookout = self.lookout(info).await;
+        let every = match (&lookout, self.store.is_remote()) {
+            (Some(_), _) => LOOK_EVERY,
+            (None, true) => REMOTE_CHECK_INTERVAL,
+            (None, false) => CHECK_INTERVAL,
+        };
+        let mut looks = tokio::time::interval(every);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        looks.reset();
+        let mut checked = Instant::now();
         loop {
             tokio::select! {
                 message = messages.next() => match message {
@@ -104,14 +153,90 @@ impl Follower<'_> {
                     }
                     None => return Ok(()),
                 },
-                _ = check.tick() => {
-                    let info = kv.stream.get_info().await;
-                    let info = info.map_err(|error| unavailable("looking at a bucket", error))?;
-                    if info.created != created {
+                _ = looks.tick() => {
+                    if let Some(lookout) = &mut lookout
+                        && self.or_away(lookout.look(&kv, self.heard).await).await? == Seen::Missed
+                    {
                         return Ok(());
+                    }
+                    if checked.elapsed() >= CHECK_INTERVAL || lookout.is_none() {
+                        checked = Instant::now();
+                        let now = kv.stream.get_info().await;
+                        let now = now.map_err(|error| unavailable("looking at a bucket", error));
+                        if Incarnation::of(&self.or_away(now).await?) != incarnation {
+                            return Ok(());
+                        }
                     }
                 }
             }
+        }
+    }
+
+    /// Says that the hub is away, where it is.
+    async fn or_away<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        match outcome {
+            Err(StoreError::Unavailable { what, source }) if self.store.is_remote() => {
+                Err(self.store.why_unavailable(what, source).await)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Keeps a copy of the bucket in this PoP, where it is elsewhere.
+    async fn lookout(&self, bucket: &Info) -> Option<Lookout> {
+        let mirror = self.store.mirror(self.bucket)?;
+        let lookout = Lookout::of(mirror, bucket).await;
+        lookout
+            .inspect_err(|error| {
+                tracing::warn!(bucket = ?self.bucket, %error, "the lattice's state is not copied to this PoP: a host that starts while the hub is away will have to wait for it");
+            })
+            .ok()
+    }
+
+    /// Begins with the PoP's copy, if it is whole.
+    async fn read_copy(&mut self) {
+        let Some(mirror) = self.store.mirror(self.bucket) else {
+            return;
+        };
+        let read = async {
+            let copy = mirror.look().await?;
+            let Some(copy) = copy.filter(|copy| copy.is_whole()) else {
+                return Ok::<_, StoreError>(false);
+            };
+            let kv = mirror.open().await?;
+            self.read_all(&kv).await?;
+            self.incarnation = copy.origin;
+            Ok(true)
+        };
+        match read.await {
+            Ok(true) => {
+                self.synced.send_replace(true);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(bucket = ?self.bucket, %error, "this PoP's copy of the lattice's state can't be read");
+            }
+        }
+    }
+
+    /// Tells that the bucket is out of sight, once until it is seen again.
+    fn lose_sight(&mut self, error: &StoreError) {
+        let bucket = self.bucket;
+        match (&self.lost, error) {
+            (Some(_), StoreError::HubAway { .. }) => {
+                tracing::debug!(?bucket, %error, "still out of sight");
+            }
+            _ => {
+                tracing::warn!(?bucket, %error, "lost sight of the lattice's state; serving what is known");
+            }
+        }
+        self.lost.get_or_insert_with(Instant::now);
+    }
+
+    fn see_again(&mut self) {
+        if let Some(lost) = self.lost.take() {
+            let after_ms = lost.elapsed().as_millis();
+            tracing::info!(bucket = ?self.bucket, after_ms, "the lattice's state is seen again");
         }
     }
 
@@ -124,6 +249,7 @@ impl Follower<'_> {
             "the lattice's bucket was lost and made anew; putting back what this host knows"
         );
         self.view.forget_revisions(self.bucket);
+        self.heard = 0;
         for (key, value) in entries {
             self.store.restore(self.bucket, &key, value).await?;
         }
@@ -178,6 +304,7 @@ impl Follower<'_> {
     ) -> Option<String> {
         let key = message.subject.strip_prefix(kv.prefix.as_str())?;
         let revision = message.info().ok()?.stream_sequence;
+        self.heard = self.heard.max(revision);
         let deletes = message.headers.as_ref().is_some_and(|headers| {
             headers.get("KV-Operation").is_some() || headers.get("Nats-Marker-Reason").is_some()
         });

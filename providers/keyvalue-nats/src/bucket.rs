@@ -1,16 +1,23 @@
 //! A NATS bucket behind one or several links. It is opened, and made if need be, when it is first asked for something.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use async_nats::jetstream::{
-    self,
-    kv::{self, Store},
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        self, Context,
+        context::ContextBuilder,
+        kv::{self, Store},
+    },
 };
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::Instant};
 use trellis_provider::{
+    Lattice,
+    config::SettingsError,
+    contract::{Place, mirror::Mirror},
     keyvalue::{Error, KeyResponse, Keyvalue},
     rpc::CallContext,
 };
@@ -20,30 +27,84 @@ use crate::{
     counting::Counting,
     keys::{Keys, TooLong},
     listing,
+    placement::{self, Placement},
+    replica::Replica,
 };
 
 /// How many keys of a batch are under way at once.
 const BATCH: usize = 32;
+/// How long JetStream may take to answer one request.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call may take whose caller sets no limit.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long before its caller gives up a call's answer must be on its way; a tenth of what is left where that is less.
+const WAY_BACK: Duration = Duration::from_millis(100);
+/// How long another domain may take to say that it is there.
+const SIGN: Duration = Duration::from_millis(300);
 
 /// The bucket. Links of equal settings share it.
 pub struct Bucket {
     settings: Settings,
     /// The lattice's connection.
     lattice: async_nats::Client,
+    /// The JetStream domain that the bucket is in, where that isn't the server's own by itself.
+    domain: Option<String>,
+    /// Where the provider is.
+    place: Option<Place>,
     /// Replaced by an empty one when something fails: whoever comes next looks again.
-    opened: ArcSwap<OnceCell<Store>>,
+    opened: ArcSwap<OnceCell<Opened>>,
+    /// The PoP's copy of a bucket that is at the hub.
+    replica: Option<Replica>,
     counting: Counting,
+}
+
+/// A bucket where it is written.
+#[derive(Clone)]
+struct Opened {
+    store: Store,
+    context: Context,
+    /// What begins the subjects that its keys are written to.
+    prefix: String,
 }
 
 impl Bucket {
     /// The bucket of those settings. Nothing is asked of NATS yet.
-    pub fn of(settings: Settings, lattice: async_nats::Client) -> Self {
-        Self {
-            settings,
-            lattice,
-            opened: ArcSwap::default(),
-            counting: Counting::default(),
+    ///
+    /// # Errors
+    /// It is to be kept within something that the provider is outside of.
+    pub fn of(settings: Settings, lattice: &Lattice) -> Result<Self, SettingsError> {
+        let place = lattice.place().cloned();
+        if let Some(residency) = &settings.residency {
+            let what = format!("NATS bucket {:?}", settings.bucket);
+            let inside = residency.check(place.as_ref(), what, "this provider");
+            inside.map_err(|error| SettingsError {
+                field: "residency",
+                problem: error.to_string(),
+            })?;
         }
+        let domain = match (&settings.domain, settings.placement) {
+            (Some(domain), _) => Some(domain.clone()),
+            (None, Placement::Local) => None,
+            (None, _) if settings.server.is_some() => None,
+            (None, _) => lattice.js_domain().map(str::to_owned),
+        };
+        let client = lattice.nats().clone();
+        let replica = match (settings.placement, &domain) {
+            (Placement::Replicated, Some(domain)) => {
+                let mirror = Mirror::beside(&client, domain, &settings.bucket, TIMEOUT);
+                mirror.map(|mirror| Replica::of(mirror, in_domain(client.clone(), Some(domain))))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            settings,
+            lattice: client,
+            domain,
+            place,
+            opened: ArcSwap::default(),
+            replica,
+            counting: Counting::default(),
+        })
     }
 
     /// The NATS bucket's name.
@@ -51,31 +112,39 @@ impl Bucket {
         &self.settings.bucket
     }
 
-    /// Opens the bucket, if it isn't open.
+    /// Makes sure that the bucket can be used now: opens it, if it isn't open.
     ///
     /// # Errors
     /// It isn't there and is not to be made, or NATS doesn't answer.
-    pub async fn open(&self) -> Result<Store, Error> {
+    pub async fn ready(&self) -> Result<(), Error> {
+        match &self.replica {
+            Some(replica) if replica.ready().await.is_ok() => Ok(()),
+            _ => match self.open().await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(self.told(error).await),
+            },
+        }
+    }
+
+    /// Opens the bucket where it is written, if it isn't open.
+    async fn open(&self) -> Result<Opened, Error> {
         let cell = self.opened.load_full();
         cell.get_or_try_init(|| self.look()).await.cloned()
     }
 
-    async fn look(&self) -> Result<Store, Error> {
+    async fn look(&self) -> Result<Opened, Error> {
         let client = match &self.settings.server {
             None => self.lattice.clone(),
             Some(server) => {
                 let connected = server.nats_settings().connect(crate::NAME).await;
-                connected.map_err(|error| self.failed(&error))?
+                connected.map_err(|error| failed(&error))?
             }
         };
-        let context = match &self.settings.domain {
-            None => jetstream::new(client),
-            Some(domain) => jetstream::with_domain(client, domain),
-        };
+        let context = in_domain(client, self.domain.as_deref());
         let name = &self.settings.bucket;
-        match context.get_key_value(name).await {
-            Ok(store) => return Ok(store),
-            Err(error) if !is_missing(&error) => return Err(self.failed(&error)),
+        let store = match context.get_key_value(name).await {
+            Ok(store) => store,
+            Err(error) if !is_missing(&error) => return Err(failed(&error)),
             Err(_) if !self.settings.create => {
                 tracing::warn!(
                     bucket = name,
@@ -83,66 +152,114 @@ impl Bucket {
                 );
                 return Err(Error::NoSuchStore);
             }
-            Err(_) => {}
+            Err(_) => self.make(&context).await?,
+        };
+        placement::admit(&store, self.place.as_ref(), self.replica.is_some())
+            .map_err(Error::Other)?;
+        if let Some(residency) = &self.settings.residency
+            && let Err(error) = placement::mark_as_kept(&context, &store, residency).await
+        {
+            tracing::warn!(bucket = name, %residency, error, "the bucket is not marked as kept there; providers elsewhere can't know it");
         }
+        let prefix = match &self.domain {
+            None => store.prefix.clone(),
+            Some(domain) => format!("$JS.{domain}.API.{}", store.prefix),
+        };
+        Ok(Opened {
+            store,
+            context,
+            prefix,
+        })
+    }
+
+    async fn make(&self, context: &Context) -> Result<Store, Error> {
+        let bucket = &self.settings.bucket;
         let config = kv::Config {
-            bucket: name.clone(),
+            bucket: bucket.clone(),
             num_replicas: self.settings.replicas,
             history: 1,
             ..kv::Config::default()
         };
-        let store = context
-            .create_key_value(config)
-            .await
-            .map_err(|error| self.failed(&error))?;
+        let made = context.create_key_value(config).await;
+        let store = made.map_err(|error| failed(&error))?;
         tracing::info!(
-            bucket = name,
+            bucket,
+            domain = self.domain,
             replicas = self.settings.replicas,
             "NATS bucket made"
         );
         Ok(store)
     }
 
-    /// The open bucket, and a key as NATS has it.
-    async fn at(&self, keys: &Keys, key: &str) -> Result<(Store, String), Error> {
-        let store = self.open().await?;
-        let key = keys.encode(key);
-        Ok((
-            store,
-            key.map_err(|error: TooLong| Error::Other(error.to_string()))?,
-        ))
-    }
-
-    fn failed(&self, error: &(dyn std::error::Error + 'static)) -> Error {
-        let mut causes = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !causes.contains(&cause_text) {
-                causes = format!("{causes}: {cause_text}");
+    /// A call's work. It ends before its caller gives up, and its error says where and why.
+    async fn attempt<T>(
+        &self,
+        by: &CallContext,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout_at(end(by), work).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.told(error).await),
+            Err(_) => {
+                let problem = "no answer in time; what was to be written may have been";
+                Err(self.told(Error::Other(problem.to_owned())).await)
             }
-            source = cause.source();
         }
-        self.told(Error::Other(causes))
     }
 
     /// An error with the bucket's name before it. What was open is forgotten: it may have been deleted, or lost with a
     /// server that kept it in memory.
-    fn told(&self, error: Error) -> Error {
+    async fn told(&self, error: Error) -> Error {
         self.opened.store(Arc::default());
-        match error {
-            Error::Other(problem) => {
-                Error::Other(format!("NATS bucket {:?}: {problem}", self.settings.bucket))
+        let Error::Other(problem) = error else {
+            return error;
+        };
+        let bucket = &self.settings.bucket;
+        match &self.domain {
+            Some(domain) if self.settings.server.is_none() && !self.gives_sign(domain).await => {
+                Error::Other(format!(
+                    "NATS bucket {bucket:?}: JetStream domain {domain:?} is away ({problem}); try again when the link to it is back"
+                ))
             }
-            error => error,
+            _ => Error::Other(format!("NATS bucket {bucket:?}: {problem}")),
         }
+    }
+
+    /// Whether a JetStream domain answers at all.
+    async fn gives_sign(&self, domain: &str) -> bool {
+        use jetstream::context::AccountErrorKind;
+        let context = in_domain(self.lattice.clone(), Some(domain));
+        match tokio::time::timeout(SIGN, context.query_account()).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => matches!(error.kind(), AccountErrorKind::JetStream(_)),
+            Err(_) => false,
+        }
+    }
+
+    /// A write has that revision: waits until the PoP reads it, where it has a copy.
+    async fn written(&self, by: &CallContext, key: &str, revision: u64) {
+        if let Some(replica) = &self.replica {
+            let until = by.deadline.map(|_| end(by));
+            replica.caught_up(key, revision, until).await;
+        }
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        let value = self.open().await?.store.get(key).await;
+        value.map_err(|error| failed(&error))
     }
 }
 
 impl Keyvalue for Bucket {
     async fn get(&self, by: &CallContext, bucket: &str, key: &str) -> Result<Option<Bytes>, Error> {
-        let (store, key) = self.at(&keys(by, bucket), key).await?;
-        store.get(key).await.map_err(|error| self.failed(&error))
+        let key = &encoded(&keys(by, bucket), key)?;
+        self.attempt(by, async {
+            match &self.replica {
+                None => self.read(key).await,
+                Some(replica) => replica.get(key, self.read(key)).await,
+            }
+        })
+        .await
     }
 
     async fn set(
@@ -152,18 +269,22 @@ impl Keyvalue for Bucket {
         key: &str,
         value: Bytes,
     ) -> Result<(), Error> {
-        let (store, key) = self.at(&keys(by, bucket), key).await?;
-        store
-            .put(key, value)
-            .await
-            .map(drop)
-            .map_err(|error| self.failed(&error))
+        let key = &encoded(&keys(by, bucket), key)?;
+        let revision = self.attempt(by, async {
+            let put = self.open().await?.store.put(key, value).await;
+            put.map_err(|error| failed(&error))
+        });
+        let revision = revision.await?;
+        self.written(by, key, revision).await;
+        Ok(())
     }
 
     async fn delete(&self, by: &CallContext, bucket: &str, key: &str) -> Result<(), Error> {
-        let (store, key) = self.at(&keys(by, bucket), key).await?;
-        // 1.x purges too: earlier values are not kept.
-        store.purge(key).await.map_err(|error| self.failed(&error))
+        let key = &encoded(&keys(by, bucket), key)?;
+        let revision = self.attempt(by, async { purge(&self.open().await?, key).await });
+        let revision = revision.await?;
+        self.written(by, key, revision).await;
+        Ok(())
     }
 
     async fn exists(&self, by: &CallContext, bucket: &str, key: &str) -> Result<bool, Error> {
@@ -176,10 +297,20 @@ impl Keyvalue for Bucket {
         bucket: &str,
         cursor: Option<u64>,
     ) -> Result<KeyResponse, Error> {
-        let store = self.open().await?;
-        listing::page(&store, &keys(by, bucket), cursor)
-            .await
-            .map_err(|error| self.failed(&*error))
+        let keys = keys(by, bucket);
+        self.attempt(by, async {
+            let here = match &self.replica {
+                None => None,
+                Some(replica) => replica.to_list().await?,
+            };
+            let store = match here {
+                Some(store) => store,
+                None => self.open().await?.store,
+            };
+            let page = listing::page(&store, &keys, cursor).await;
+            page.map_err(|error| failed(&*error))
+        })
+        .await
     }
 
     async fn increment(
@@ -189,11 +320,15 @@ impl Keyvalue for Bucket {
         key: &str,
         delta: u64,
     ) -> Result<u64, Error> {
-        let (store, key) = self.at(&keys(by, bucket), key).await?;
-        self.counting
-            .add(&store, &key, delta)
-            .await
-            .map_err(|error| self.told(error))
+        let key = &encoded(&keys(by, bucket), key)?;
+        // Where it is written, whatever a copy has: the revision that is added to must be the last one.
+        let added = self.attempt(by, async {
+            let store = self.open().await?.store;
+            self.counting.add(&store, key, delta).await
+        });
+        let (sum, revision) = added.await?;
+        self.written(by, key, revision).await;
+        Ok(sum)
     }
 
     async fn get_many(
@@ -255,6 +390,58 @@ fn is_missing(error: &async_nats::jetstream::context::KeyValueError) -> bool {
         }
         _ => false,
     })
+}
+
+/// A JetStream domain, or the server's own.
+fn in_domain(client: async_nats::Client, domain: Option<&str>) -> Context {
+    let builder = ContextBuilder::new().timeout(TIMEOUT);
+    match domain {
+        None => builder.build(client),
+        Some(domain) => builder.domain(domain).build(client),
+    }
+}
+
+/// When a call's work must have ended, so that its caller hears how.
+fn end(by: &CallContext) -> Instant {
+    let left = by.deadline.map_or(PATIENCE, |deadline| {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        left.saturating_sub(WAY_BACK.min(left / 10))
+    });
+    Instant::now() + left.min(PATIENCE)
+}
+
+/// Deletes a key and what it was before, as 1.x does; gives the revision that says so.
+async fn purge(bucket: &Opened, key: &str) -> Result<u64, Error> {
+    let mut headers = HeaderMap::new();
+    headers.insert("KV-Operation", "PURGE");
+    headers.insert("Nats-Rollup", "sub");
+    let subject = format!("{}{key}", bucket.prefix);
+    let purge = bucket
+        .context
+        .publish_with_headers(subject, headers, Bytes::new());
+    let sent = purge.await;
+    let ack = sent.map_err(|error| failed(&error))?.await;
+    ack.map(|ack| ack.sequence).map_err(|error| failed(&error))
+}
+
+/// An error with all its causes.
+fn failed(error: &(dyn std::error::Error + 'static)) -> Error {
+    let mut causes = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !causes.contains(&cause_text) {
+            causes = format!("{causes}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    Error::Other(causes)
+}
+
+/// A key as NATS has it.
+fn encoded(keys: &Keys, key: &str) -> Result<String, Error> {
+    keys.encode(key)
+        .map_err(|error: TooLong| Error::Other(error.to_string()))
 }
 
 /// Where the keys are of what a component calls `bucket`.

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use trellis_provider::{
     config::SettingsError,
-    contract::{ComponentId, connect::NatsSettings},
+    contract::{ComponentId, Within, connect::NatsSettings},
 };
+
+use crate::placement::Placement;
 
 /// JetStream keeps at most this many copies.
 const MAX_REPLICAS: usize = 5;
@@ -24,6 +26,10 @@ pub struct BucketConfig {
     /// Another NATS than the lattice's.
     #[serde(alias = "cluster_uris", alias = "url")]
     cluster_uri: Option<String>,
+    /// Where the bucket is, in a lattice of several PoPs.
+    placement: Option<Placement>,
+    /// What it must not leave: `region=eu`, `pop=fra`.
+    residency: Option<String>,
     /// The JetStream domain.
     js_domain: Option<String>,
     /// Credentials for the other NATS: a user JWT. May be given as a secret.
@@ -45,7 +51,11 @@ pub struct Settings {
     pub create: bool,
     /// How many servers keep it when it is made.
     pub replicas: usize,
-    /// Its JetStream domain.
+    /// In which of the lattice's JetStream domains it is.
+    pub placement: Placement,
+    /// What it must not leave.
+    pub residency: Option<Within>,
+    /// Its JetStream domain, where that was named.
     pub domain: Option<String>,
     /// Another NATS than the lattice's.
     pub server: Option<Server>,
@@ -123,7 +133,22 @@ impl BucketConfig {
                 problem,
             });
         }
-        Ok(Settings {
+        let domain = first(&self.js_domain, &own.js_domain);
+        let residency = first(&self.residency, &own.residency);
+        let residency = residency
+            .map(|text| text.parse::<Within>())
+            .transpose()
+            .map_err(|error| SettingsError {
+                field: "residency",
+                problem: error.to_string(),
+            })?;
+        let placement = match (first(&self.placement, &own.placement), &residency) {
+            (Some(placement), _) => placement,
+            (None, None) => Placement::Global,
+            // The only one that keeps to it.
+            (None, Some(_)) => Placement::Local,
+        };
+        let settings = Settings {
             bucket,
             create: first(
                 &self.enable_bucket_auto_create,
@@ -131,8 +156,45 @@ impl BucketConfig {
             )
             .unwrap_or(true),
             replicas,
-            domain: first(&self.js_domain, &own.js_domain),
+            placement,
+            residency,
+            domain,
             server,
+        };
+        settings.check_place()?;
+        Ok(settings)
+    }
+}
+
+impl Settings {
+    /// Whether what was said of the bucket's place fits together.
+    fn check_place(&self) -> Result<(), SettingsError> {
+        if self.placement == Placement::Replicated && self.server.is_some() {
+            return Err(SettingsError {
+                field: "placement",
+                problem:
+                    "replicated buckets are in the lattice's own NATS: leave `cluster_uri` out"
+                        .to_owned(),
+            });
+        }
+        let Some(residency) = &self.residency else {
+            return Ok(());
+        };
+        let problem = if self.placement != Placement::Local {
+            format!(
+                "a bucket that is kept within {residency} is in its PoP's own JetStream domain, and neither at the hub nor copied to other PoPs: it needs `placement: local`, not {}",
+                self.placement
+            )
+        } else if self.domain.is_some() || self.server.is_some() {
+            format!(
+                "a bucket that is kept within {residency} is in its PoP's own JetStream domain: leave `js_domain` and `cluster_uri` out"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(SettingsError {
+            field: "residency",
+            problem,
         })
     }
 }
@@ -176,6 +238,37 @@ mod tests {
             (found.bucket.as_str(), found.replicas, found.create),
             ("mine", 3, false)
         );
+    }
+
+    #[test]
+    fn a_bucket_is_global_unless_something_else_is_said() {
+        let placed = |link: &[(&str, &str)]| settings(link, &[]).unwrap().placement;
+        assert_eq!(placed(&[]), Placement::Global);
+        assert_eq!(placed(&[("placement", "local")]), Placement::Local);
+        assert_eq!(
+            placed(&[("placement", "replicated")]),
+            Placement::Replicated
+        );
+        assert_eq!(placed(&[("residency", "region=eu")]), Placement::Local);
+    }
+
+    #[test]
+    fn residency_is_kept_by_local_buckets_alone() {
+        let refused = |more: &[(&str, &str)]| {
+            let mut link = vec![("residency", "region=eu")];
+            link.extend(more);
+            let error = settings(&link, &[]).err().unwrap();
+            assert_eq!(error.field, "residency");
+            error.problem
+        };
+        for placement in ["global", "replicated"] {
+            let problem = refused(&[("placement", placement)]);
+            assert!(problem.contains("needs `placement: local`"), "{problem}");
+        }
+        assert!(refused(&[("js_domain", "hub")]).contains("leave `js_domain`"));
+        assert!(refused(&[("cluster_uri", "nats://h")]).contains("leave `js_domain`"));
+        let field = settings(&[("residency", "eu")], &[]).err().unwrap().field;
+        assert_eq!(field, "residency");
     }
 
     #[test]

@@ -32,7 +32,13 @@ impl Default for Counting {
 }
 
 impl Counting {
-    pub(crate) async fn add(&self, store: &Store, key: &str, delta: u64) -> Result<u64, Error> {
+    /// Gives the sum, and the revision that has it.
+    pub(crate) async fn add(
+        &self,
+        store: &Store,
+        key: &str,
+        delta: u64,
+    ) -> Result<(u64, u64), Error> {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let turn = &self.turns[(hasher.finish() % TURNS as u64) as usize];
@@ -56,7 +62,7 @@ impl Counting {
 }
 
 /// One attempt; `None` when somebody else wrote meanwhile.
-async fn attempt_to_add(store: &Store, key: &str, delta: u64) -> Result<Option<u64>, Error> {
+async fn attempt_to_add(store: &Store, key: &str, delta: u64) -> Result<Option<(u64, u64)>, Error> {
     let other = |problem: String| Error::Other(problem);
     let entry = store
         .entry(key)
@@ -75,7 +81,7 @@ async fn attempt_to_add(store: &Store, key: &str, delta: u64) -> Result<Option<u
         .checked_add(delta)
         .ok_or_else(|| other(format!("{number} and {delta} are more than 64 bits hold")))?;
     match store.update(key, sum.to_string().into(), revision).await {
-        Ok(_) => Ok(Some(sum)),
+        Ok(revision) => Ok(Some((sum, revision))),
         Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
         Err(error) => Err(other(error.to_string())),
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: a link's configuration.
 //! - [`keys`]: where a component's buckets and keys are in a NATS bucket.
+//! - [`placement`]: in which PoP's JetStream a bucket is; `replica`: one that is at the hub and copied here.
 //! - [`bucket`]: a NATS bucket behind a link, with its [`listing`] and [`counting`].
 //! - [`provider`]: what makes it a provider.
 
@@ -10,7 +11,9 @@ pub mod config;
 pub mod counting;
 pub mod keys;
 pub mod listing;
+pub mod placement;
 pub mod provider;
+mod replica;
 
 pub use provider::KeyvalueNats;
 

@@ -34,7 +34,7 @@ impl Backend for Bucket {
     }
 
     fn new(settings: Settings, lattice: &Lattice) -> Result<Self, SettingsError> {
-        Ok(Self::of(settings, lattice.nats().clone()))
+        Self::of(settings, lattice)
     }
 
     fn shown(&self) -> &str {
@@ -42,8 +42,8 @@ impl Backend for Bucket {
     }
 
     async fn check(&self) -> Result<(), String> {
-        match tokio::time::timeout(HEALTH_PATIENCE, self.open()).await {
-            Ok(Ok(_)) => Ok(()),
+        match tokio::time::timeout(HEALTH_PATIENCE, self.ready()).await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("{self:?} does not open")),
         }

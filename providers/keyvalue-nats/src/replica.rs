@@ -1,0 +1,292 @@
+//! A bucket at the hub with a copy in this PoP: written there, read here.
+//!
+//! Whoever was told that a write is done reads it: the copy is waited for, and a key that it is late with is read at the
+//! hub until it has it. While the copy follows the hub no more (the hub was away, and the copy takes its time to come
+//! back), everything is read at the hub; while the hub itself is away, here.
+
+mod ahead;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use async_nats::jetstream::{
+    Context, ErrorCode,
+    context::GetStreamErrorKind,
+    kv::{Operation, Store},
+};
+use bytes::Bytes;
+use tokio::{
+    sync::{OnceCell, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use trellis_provider::{
+    contract::mirror::{Incarnation, Mirror},
+    keyvalue::Error,
+};
+
+use ahead::Ahead;
+
+/// How often the copy is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long the hub may take to say that it is there.
+const HUB_SIGN: Duration = Duration::from_secs(1);
+/// How long a read at the hub may take while it can be had here, too.
+const HUB_READ: Duration = Duration::from_secs(1);
+/// How long a write waits for the copy to have it; mostly it has it as soon as the writer is told.
+const CATCH_UP: Duration = Duration::from_millis(1500);
+/// The first and the longest pause between two looks for it.
+const PAUSE: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(20));
+
+/// How the copy stands to the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It follows.
+    Live,
+    /// The hub answers, and the copy lacks some of what is there.
+    Behind,
+    /// The hub is away; whether the copy has all that was there when the copy was made.
+    Cut { is_whole: bool },
+}
+
+/// The copy of a bucket, and what is known of it.
+pub(crate) struct Replica {
+    shared: Arc<Shared>,
+    /// The copy, opened; an empty one when something failed.
+    opened: ArcSwap<OnceCell<Store>>,
+    standing: watch::Receiver<Standing>,
+    /// Looks at the copy for as long as the replica is there.
+    _watching: JoinSet<()>,
+}
+
+struct Shared {
+    mirror: Mirror,
+    hub: Context,
+    ahead: Ahead,
+}
+
+/// What the copy has for a key.
+enum Here {
+    /// This.
+    Value(Option<Bytes>),
+    /// Less than was written.
+    Late,
+}
+
+impl Replica {
+    /// The copy of the bucket that is there in the hub's JetStream. It is made when the hub has the bucket.
+    pub(crate) fn of(mirror: Mirror, hub: Context) -> Self {
+        let shared = Arc::new(Shared {
+            mirror,
+            hub,
+            ahead: Ahead::default(),
+        });
+        let (sender, standing) = watch::channel(Standing::Behind);
+        let mut watching = JoinSet::new();
+        watching.spawn(watch_copy(shared.clone(), sender));
+        Self {
+            shared,
+            opened: ArcSwap::default(),
+            standing,
+            _watching: watching,
+        }
+    }
+
+    /// Reads a key. `at_hub` reads it there, if it is asked to.
+    pub(crate) async fn get(
+        &self,
+        key: &str,
+        at_hub: impl Future<Output = Result<Option<Bytes>, Error>>,
+    ) -> Result<Option<Bytes>, Error> {
+        let standing = *self.standing.borrow();
+        match standing {
+            Standing::Live => match self.here(key).await {
+                Ok(Here::Value(value)) => return Ok(value),
+                Ok(Here::Late) => return at_hub.await,
+                Err(error) => {
+                    tracing::debug!(%error, "this PoP's copy can't be read; reading at the hub");
+                    return at_hub.await;
+                }
+            },
+            Standing::Behind => {
+                if let Ok(Ok(value)) = tokio::time::timeout(HUB_READ, at_hub).await {
+                    return Ok(value);
+                }
+            }
+            Standing::Cut { is_whole: false } => return Err(self.no_copy()),
+            Standing::Cut { is_whole: true } => {}
+        }
+        match self.here(key).await? {
+            Here::Value(value) => Ok(value),
+            Here::Late => Err(self.late()),
+        }
+    }
+
+    /// Where the bucket can be listed: the copy, or nothing where it must be asked at the hub.
+    pub(crate) async fn to_list(&self) -> Result<Option<Store>, Error> {
+        let standing = *self.standing.borrow();
+        match standing {
+            Standing::Live if self.shared.ahead.is_empty() => self.open().await.map(Some),
+            Standing::Live | Standing::Behind => Ok(None),
+            Standing::Cut { is_whole: false } => Err(self.no_copy()),
+            Standing::Cut { .. } if self.shared.ahead.is_empty() => self.open().await.map(Some),
+            Standing::Cut { .. } => Err(self.late()),
+        }
+    }
+
+    /// Waits until the copy has a write, for as long as that may be waited for. A write it has not got by then is read at
+    /// the hub.
+    pub(crate) async fn caught_up(&self, key: &str, revision: u64, until: Option<Instant>) {
+        let limit = Instant::now() + CATCH_UP;
+        let limit = until.map_or(limit, |until| until.min(limit));
+        let mut pause = PAUSE.0;
+        while *self.standing.borrow() == Standing::Live {
+            if self.has(key, revision).await {
+                return;
+            }
+            if Instant::now() + pause >= limit {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+        self.shared.ahead.note(key, revision);
+    }
+
+    /// Whether something can be read now.
+    pub(crate) async fn ready(&self) -> Result<(), Error> {
+        let standing = *self.standing.borrow();
+        match standing {
+            Standing::Cut { is_whole: false } => Err(self.no_copy()),
+            _ => self.open().await.map(drop),
+        }
+    }
+
+    async fn has(&self, key: &str, revision: u64) -> bool {
+        let Ok(store) = self.open().await else {
+            return false;
+        };
+        let entry = store.entry(key).await;
+        entry.is_ok_and(|entry| entry.is_some_and(|entry| entry.revision >= revision))
+    }
+
+    async fn here(&self, key: &str) -> Result<Here, Error> {
+        let least = self.shared.ahead.least(key);
+        let store = self.open().await?;
+        let entry = match store.entry(key).await {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.opened.store(Arc::default());
+                return Err(self.failed(&error));
+            }
+        };
+        let revision = entry.as_ref().map_or(0, |entry| entry.revision);
+        if revision < least {
+            return Ok(Here::Late);
+        }
+        let value = entry.filter(|entry| entry.operation == Operation::Put);
+        Ok(Here::Value(value.map(|entry| entry.value)))
+    }
+
+    async fn open(&self) -> Result<Store, Error> {
+        let cell = self.opened.load_full();
+        let opened = cell.get_or_try_init(|| self.shared.mirror.open()).await;
+        opened
+            .cloned()
+            .map_err(|error| Error::Other(error.to_string()))
+    }
+
+    fn failed(&self, error: &dyn std::error::Error) -> Error {
+        Error::Other(format!("this PoP's copy can't be read: {error}"))
+    }
+
+    fn no_copy(&self) -> Error {
+        Error::Other(format!(
+            "JetStream domain {:?} is away, and this PoP has no whole copy of the bucket",
+            self.shared.mirror.domain()
+        ))
+    }
+
+    fn late(&self) -> Error {
+        Error::Other(format!(
+            "JetStream domain {:?} is away, and this PoP's copy has not got what was last written; try again when the link to it is back",
+            self.shared.mirror.domain()
+        ))
+    }
+}
+
+/// Looks at the copy again and again, and tells how it stands.
+async fn watch_copy(shared: Arc<Shared>, standing: watch::Sender<Standing>) {
+    let mut of = None;
+    loop {
+        let before = *standing.borrow();
+        let now = shared.look(before, &mut of).await;
+        if now != before {
+            tracing::info!(
+                bucket = shared.mirror.bucket(),
+                domain = shared.mirror.domain(),
+                standing = ?now,
+                "how this PoP's copy stands to the hub"
+            );
+            standing.send_replace(now);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+impl Shared {
+    async fn look(&self, before: Standing, of: &mut Option<Incarnation>) -> Standing {
+        // Beside the provider, this costs next to nothing: as long as it follows, the hub is not asked.
+        if before == Standing::Live
+            && let Ok(Some(copy)) = self.mirror.look().await
+            && copy.is_live()
+        {
+            self.ahead.reached(copy.last_sequence);
+            return Standing::Live;
+        }
+        let name = format!("KV_{}", self.mirror.bucket());
+        let asked = tokio::time::timeout(HUB_SIGN, self.hub.get_stream(name)).await;
+        let bucket = match asked {
+            Ok(Ok(stream)) => Some(stream.cached_info().clone()),
+            Ok(Err(error)) => match error.kind() {
+                GetStreamErrorKind::JetStream(answer)
+                    if answer.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    None
+                }
+                _ => return self.cut().await,
+            },
+            Err(_) => return self.cut().await,
+        };
+        // Not made yet; who writes or reads first makes it.
+        let Some(bucket) = bucket else {
+            return Standing::Behind;
+        };
+        let incarnation = Incarnation::of(&bucket);
+        if of
+            .replace(incarnation)
+            .is_some_and(|before| before != incarnation)
+        {
+            self.ahead.forget();
+        }
+        if let Err(error) = self.mirror.keep(&bucket).await {
+            tracing::warn!(bucket = self.mirror.bucket(), %error, "the bucket is not copied to this PoP");
+            return Standing::Behind;
+        }
+        match self.mirror.look().await {
+            Ok(Some(copy))
+                if copy.is_live() && copy.last_sequence >= bucket.state.last_sequence =>
+            {
+                self.ahead.reached(copy.last_sequence);
+                Standing::Live
+            }
+            _ => Standing::Behind,
+        }
+    }
+
+    async fn cut(&self) -> Standing {
+        let copy = self.mirror.look().await;
+        let is_whole = matches!(copy, Ok(Some(copy)) if copy.is_whole());
+        Standing::Cut { is_whole }
+    }
+}

@@ -249,14 +249,19 @@ impl Components {
         host: &Arc<Host>,
         id: &ComponentId,
     ) -> Option<(Wanted, Signed)> {
+        // Calls come until the lattice has heard that it goes: one that is dormant must wake for them.
+        let leaving = self.running.get(id).map(|running| running.serving.leave());
+        if let Some(leaving) = leaving {
+            leaving.await;
+        }
         self.serve_waiting(host, id).await;
         let (_, running) = self.running.remove(id)?;
+        host.ledger.note();
         let signed = Signed::new(id, running.claims.as_ref());
         let wanted = running.wanted.clone();
         running.door.close(None);
         running.end(host).await;
         host.links.set_links(id, &[]);
-        host.ledger.note();
         Some((wanted, signed))
     }
 

@@ -470,3 +470,35 @@ async fn it_keeps_its_place_among_those_that_share_the_load() -> Result<()> {
     }
     Ok(())
 }
+
+/// Where it sleeps on two hosts and is stopped on one of them, the calls that still come there are answered.
+#[tokio::test]
+async fn stopping_one_that_sleeps_loses_no_call() -> Result<()> {
+    let mut lattice = Lattice::start().await?;
+    let hosts = [lattice.host().await?, lattice.host().await?];
+    let image = guest(lattice.folder.path(), 0)?;
+    for round in 0..10 {
+        for host in &hosts {
+            let request = dormant(&host.id, "a", &image, 4);
+            lattice.control.scale_component(&request).await?;
+            inventory(&lattice, &host.id, |inventory| {
+                inventory.components.iter().any(|one| one.dormant)
+            })
+            .await?;
+        }
+        let gone = &hosts[round % 2].id;
+        lattice
+            .control
+            .scale_component(&scale(gone, "a", &image, 0))
+            .await?;
+        let calls = futures::stream::iter(0..200)
+            .map(|_| call(&lattice.client, "a", "/ok"))
+            .buffer_unordered(4);
+        let statuses: Vec<_> = calls.collect().await;
+        for status in statuses {
+            assert_eq!(status?, 200, "round {round}");
+        }
+        inventory(&lattice, gone, |inventory| inventory.components.is_empty()).await?;
+    }
+    Ok(())
+}

@@ -173,7 +173,11 @@ impl Attempts {
 
     /// A host can be reached again: what waits for it goes at once.
     pub fn reached(&mut self, host: &HostId, now: Instant) {
-        for (_, attempt) in self.by_subject.iter_mut().filter(|(subject, _)| is_of(subject, host)) {
+        for (_, attempt) in self
+            .by_subject
+            .iter_mut()
+            .filter(|(subject, _)| is_of(subject, host))
+        {
             if let Phase::Waiting { until } = &mut attempt.phase {
                 *until = now.min(*until);
             }
@@ -182,7 +186,10 @@ impl Attempts {
 
     /// Whether anything is on its way to a host, or its outcome is still to be told.
     pub fn await_news_of(&self, host: &HostId) -> bool {
-        let of_host = self.by_subject.iter().filter(|(subject, _)| is_of(subject, host));
+        let of_host = self
+            .by_subject
+            .iter()
+            .filter(|(subject, _)| is_of(subject, host));
         let mut phases = of_host.map(|(_, attempt)| &attempt.phase);
         phases.any(|phase| matches!(phase, Phase::Sending | Phase::Accepted { .. }))
     }

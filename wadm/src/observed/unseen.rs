@@ -52,8 +52,7 @@ impl Observed {
             return;
         };
         if let Some(pop) = host.pop().map(str::to_owned) {
-            self.unseen
-                .insert(id.clone(), Unseen { host, pop, since });
+            self.unseen.insert(id.clone(), Unseen { host, pop, since });
         }
     }
 

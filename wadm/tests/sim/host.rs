@@ -58,7 +58,10 @@ impl World {
         let life = self.life();
         let id: HostId = format!("H{life}").parse().unwrap();
         // A PoP is in one region. Some hosts are in none.
-        let (pop, region) = *self.rng.pick(&[("fra", "eu"), ("ams", "eu"), ("iad", "us"), ("", "us")]);
+        let (pop, region) =
+            *self
+                .rng
+                .pick(&[("fra", "eu"), ("ams", "eu"), ("iad", "us"), ("", "us")]);
         let zone = *self.rng.pick(&["a", "b"]);
         let beats = !self.rng.chance(150);
         let mut labels = Labels::from([

@@ -52,7 +52,11 @@ pub fn run(seed: u64, is_told: bool) -> Vec<u64> {
     let mut converged = Vec::new();
     // A link that goes and comes all the time.
     let is_flapping = seed.is_multiple_of(4);
-    let rounds = if is_flapping { 20 } else { world.rng.within(1, 4) };
+    let rounds = if is_flapping {
+        20
+    } else {
+        world.rng.within(1, 4)
+    };
     let mut kept = world.runs_of(KEPT);
     for _ in 0..rounds {
         let pops = world.pops();
@@ -126,8 +130,12 @@ impl World {
             let providers = host.providers.iter();
             let providers = providers.map(|(id, there)| (id.to_string(), there.clone()));
             let runs = (
-                components.filter(|(id, _)| id.starts_with(&prefix)).collect(),
-                providers.filter(|(id, _)| id.starts_with(&prefix)).collect(),
+                components
+                    .filter(|(id, _)| id.starts_with(&prefix))
+                    .collect(),
+                providers
+                    .filter(|(id, _)| id.starts_with(&prefix))
+                    .collect(),
             );
             all.insert(id.clone(), runs);
         }
@@ -204,8 +212,11 @@ impl World {
                 .collect();
             let has_place = workload.spreads.iter().all(|place| {
                 let wanted = &place.requirements;
-                seen.iter()
-                    .any(|host| wanted.iter().all(|(key, value)| host.labels.get(key) == Some(value)))
+                seen.iter().any(|host| {
+                    wanted
+                        .iter()
+                        .all(|(key, value)| host.labels.get(key) == Some(value))
+                })
             });
             if workload.is_provider || workload.is_daemon || has_grace || !has_place {
                 continue;
@@ -221,7 +232,10 @@ impl World {
 
     fn soon_as_declared(&mut self) -> u64 {
         let took = self.until_as_declared();
-        assert!(took <= SOON, "as declared only {took} ms after the link was mended");
+        assert!(
+            took <= SOON,
+            "as declared only {took} ms after the link was mended"
+        );
         took
     }
 }

@@ -48,16 +48,20 @@ impl World {
 
     /// The PoPs that have hosts.
     pub fn pops(&self) -> Vec<String> {
-        let pops = self.hosts.values().filter_map(|host| host.labels.get("pop"));
+        let pops = self
+            .hosts
+            .values()
+            .filter_map(|host| host.labels.get("pop"));
         let pops: BTreeSet<&String> = pops.collect();
         pops.into_iter().cloned().collect()
     }
 
     /// Cuts a PoP's link in some way.
     pub fn cut_pop(&mut self, pop: &str) {
-        let (to, from) = *self
-            .rng
-            .pick(&[(true, true), (true, true), (true, false), (false, true)]);
+        let (to, from) =
+            *self
+                .rng
+                .pick(&[(true, true), (true, true), (true, false), (false, true)]);
         let is_known = to && from && self.rng.chance(500);
         let cut = Cut {
             to,
@@ -101,7 +105,9 @@ impl World {
         };
         let cut = self.cut_of(host).filter(|cut| cut.from);
         assert!(
-            cut.is_none_or(|cut| self.now_ms() < cut.since + NOTICED) || self.lost > 0 || self.late > 0,
+            cut.is_none_or(|cut| self.now_ms() < cut.since + NOTICED)
+                || self.lost > 0
+                || self.late > 0,
             "sent to a PoP that is cut off: {command}"
         );
     }

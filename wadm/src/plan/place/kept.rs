@@ -19,7 +19,11 @@ pub(super) fn kept(workload: &Workload, observed: &Observed) -> Vec<Vec<(HostId,
     for (id, unseen) in observed.counted(workload) {
         let instances = unseen.instances(workload);
         let annotations = match workload.is_provider {
-            true => unseen.host.providers.get(&workload.id).map(|it| &it.annotations),
+            true => unseen
+                .host
+                .providers
+                .get(&workload.id)
+                .map(|it| &it.annotations),
             false => unseen.component(&workload.id).map(|it| &it.annotations),
         };
         let Some(annotations) = annotations else {

@@ -142,9 +142,8 @@ impl Commands {
 
     /// Gives up those to a host that were sent before then; gives them.
     pub(super) fn give_up(&mut self, host: &HostId, before: Instant) -> Vec<Command> {
-        let lost = self.ids(|in_flight| {
-            in_flight.command.host() == Some(host) && in_flight.since < before
-        });
+        let lost = self
+            .ids(|in_flight| in_flight.command.host() == Some(host) && in_flight.since < before);
         lost.into_iter().filter_map(|id| self.done(id)).collect()
     }
 

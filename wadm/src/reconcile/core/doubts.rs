@@ -97,7 +97,8 @@ impl Core {
 
     /// A host answered what it was asked then.
     pub(super) fn answered(&mut self, host: &HostId, asked: Instant, now: Instant) {
-        self.liveness.took(host, now.saturating_duration_since(asked));
+        self.liveness
+            .took(host, now.saturating_duration_since(asked));
         let Some(doubt) = self.doubts.hosts.remove(host) else {
             return;
         };

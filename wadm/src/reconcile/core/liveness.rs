@@ -26,7 +26,7 @@ pub(super) struct Liveness {
     pulses: BTreeMap<HostId, Pulse>,
     /// Those that did not answer when asked; lost together with those that are still being asked, and only where it is
     /// clear what became of their PoP.
-    gone: BTreeSet<HostId>,
+    gone: BTreeMap<HostId, Gone>,
     /// Nobody can be silent for too long before then.
     check_at: Option<Instant>,
 }
@@ -43,8 +43,17 @@ struct Pulse {
     patient_until: Instant,
     /// Since when it is being asked.
     probed: Option<Instant>,
+    /// When the last probe was asked that it answered.
+    answered: Option<Instant>,
     /// How long its answers take, at most, lately.
     round_trip: Duration,
+}
+
+/// A host that did not answer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gone {
+    /// When the last probe was asked that it did not answer; none where it was not asked.
+    asked: Option<Instant>,
 }
 
 /// How much longer than its answers take a host is waited for, and the longest answer that this is made of.
@@ -70,7 +79,7 @@ impl Liveness {
             probe: settings.probe,
             pop_silence: settings.pop_silence,
             pulses: BTreeMap::new(),
-            gone: BTreeSet::new(),
+            gone: BTreeMap::new(),
             check_at: None,
         }
     }
@@ -96,6 +105,7 @@ impl Liveness {
                 silent_since: None,
                 patient_until: now,
                 probed: None,
+                answered: None,
                 round_trip: Duration::ZERO,
             };
             self.pulses.insert(host.clone(), pulse);
@@ -103,7 +113,7 @@ impl Liveness {
                 self.check_by(now + self.silence);
             }
         }
-        if self.gone.remove(host) {
+        if self.gone.remove(host).is_some() {
             self.check_by(now + self.silence);
         }
         if !self.gone.is_empty() {
@@ -165,15 +175,21 @@ impl Liveness {
         if !is_gone {
             // Nobody knows: again after a while.
             pulse.patient_until = pulse.patient_until.max(now + self.silence / 2);
-        } else if now >= pulse.patient_until && pulse.heard < probed {
-            self.gone.insert(host.clone());
+        } else if now >= pulse.patient_until
+            && pulse.heard < probed
+            // Who was only asked to compare is not gone for that.
+            && now.duration_since(pulse.heard) >= self.silence * 3 / 5
+        {
+            let asked = Some(probed);
+            self.gone.insert(host.clone(), Gone { asked });
         }
         self.check_by(now);
     }
 
-    /// A probe was answered.
-    pub(super) fn answered(&mut self, host: &HostId, now: Instant) {
+    /// A probe was answered that was asked then.
+    pub(super) fn answered(&mut self, host: &HostId, asked: Instant, now: Instant) {
         if let Some(pulse) = self.pulses.get_mut(host) {
+            pulse.answered = Some(asked);
             pulse.probed = None;
             self.check_by(now + self.silence);
         }
@@ -195,15 +211,17 @@ impl Liveness {
                 && now >= pulse.patient_until
                 && now.duration_since(pulse.heard) >= silence
         };
-        let probe = self
-            .pulses
-            .iter()
-            .any(|(host, pulse)| !self.gone.contains(host) && is_too_silent(pulse, self.silence));
+        let probe = self.pulses.iter().any(|(host, pulse)| {
+            !self.gone.contains_key(host) && is_too_silent(pulse, self.silence)
+        });
+        let mut asked = BTreeSet::new();
         for (host, pulse) in &mut self.pulses {
             // Where one falls silent others may have fallen with it: they are asked together, and lost together.
-            if probe && !self.gone.contains(host) && is_too_silent(pulse, self.silence * 3 / 5) {
+            if probe && !self.gone.contains_key(host) && is_too_silent(pulse, self.silence * 3 / 5)
+            {
                 pulse.probed = Some(now);
                 checked.probe.push(host.clone());
+                asked.extend(pop_of(host));
             }
             let is_gone = !pulse.beats
                 && now >= pulse.patient_until
@@ -211,14 +229,17 @@ impl Liveness {
                     .silent_since
                     .is_some_and(|since| now.duration_since(since) >= self.host_grace);
             if is_gone {
-                self.gone.insert(host.clone());
+                self.gone.entry(host.clone()).or_default();
             }
         }
-        let again = self.release(now, pop_of, &mut checked);
+        for pop in asked {
+            self.compare(pop, now, &pop_of, &mut checked);
+        }
+        let again = self.release(now, &pop_of, &mut checked);
         self.check_at = self
             .pulses
             .iter()
-            .filter(|(host, pulse)| pulse.probed.is_none() && !self.gone.contains(*host))
+            .filter(|(host, pulse)| pulse.probed.is_none() && !self.gone.contains_key(*host))
             .filter_map(|(_, pulse)| {
                 let at = match (pulse.beats, pulse.silent_since) {
                     (true, _) => pulse.heard + self.silence,
@@ -321,7 +342,7 @@ mod tests {
         let now = beating(&mut liveness, &["A"], start) + Duration::from_secs(1);
         assert_eq!(liveness.check(now, nowhere).probe, [host("A")]);
         liveness.heard(&host("A"), now + BEAT, false);
-        liveness.answered(&host("A"), now + BEAT);
+        liveness.answered(&host("A"), now, now + BEAT);
         assert_eq!(liveness.check(now + BEAT, nowhere), Checked::default());
         // A beat that comes while the probe fails does too.
         let now = now + BEAT + Duration::from_secs(1);
@@ -426,8 +447,13 @@ mod tests {
         let last = beating(&mut liveness, &["A1", "A2"], start);
         let now = last + Duration::from_secs(1);
         liveness.heard(&host("A2"), now, true);
-        silent(&mut liveness, now);
-        let checked = liveness.check(now, pop);
+        // Both are asked at once, and one answers.
+        assert_eq!(liveness.check(now, pop).probe, [host("A1"), host("A2")]);
+        let later = now + BEAT;
+        liveness.heard(&host("A2"), later, false);
+        liveness.answered(&host("A2"), now, later);
+        liveness.probed(&host("A1"), true, later);
+        let checked = liveness.check(later, pop);
         assert_eq!((checked.lost, checked.cut), (vec![host("A1")], vec![]));
     }
 
@@ -442,12 +468,21 @@ mod tests {
         assert_eq!(liveness.check(now, pop).probe, [host("A1"), host("A2")]);
         liveness.probed(&host("A1"), true, now);
         liveness.probed(&host("A2"), false, now);
+        // It is heard of, but that may have been before both fell silent: they are asked again, at once.
         let later = now + Duration::from_secs(1);
-        assert_eq!(liveness.check(later, pop).lost, []);
-        // It lives: so A1 alone is lost.
         liveness.heard(&host("A2"), later, true);
-        let later = later + BEAT / 4;
-        assert_eq!(liveness.check(later, pop).lost, [host("A1")]);
+        let later = later + BEAT;
+        let checked = liveness.check(later, pop);
+        assert_eq!(
+            (checked.probe, checked.lost),
+            (vec![host("A1"), host("A2")], vec![])
+        );
+        // Nobody answers: the link is cut.
+        let end = later + Duration::from_secs(2);
+        liveness.probed(&host("A1"), true, end);
+        liveness.probed(&host("A2"), true, end);
+        let checked = liveness.check(end, pop);
+        assert_eq!((checked.lost.len(), checked.cut.len()), (0, 1));
     }
 
     #[test]

@@ -28,8 +28,8 @@ use crate::{
 pub(super) struct Pops {
     /// Those that can't be seen, or not all of them, and since when.
     unseen: BTreeMap<String, Moment>,
-    /// Of which some hosts are seen again, and until when the others may stay away.
-    returning: BTreeMap<String, Instant>,
+    /// Of which some hosts are seen again.
+    returning: BTreeMap<String, Returning>,
     /// Nobody who is not back by then is waited for less.
     patient_until: Option<Instant>,
     /// When something counts as running no longer.
@@ -38,12 +38,21 @@ pub(super) struct Pops {
     noted: Ledger<Option<NotedHost>>,
 }
 
+/// A PoP of which some hosts are seen again.
+#[derive(Debug)]
+struct Returning {
+    /// Until when the others may stay away.
+    until: Instant,
+    /// When to look at it, unless that is over.
+    look_at: Option<Instant>,
+}
+
 impl Pops {
     /// When something is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.returning
             .values()
-            .copied()
+            .filter_map(|returning| returning.look_at)
             .chain(self.grace_ends)
             .chain(self.noted.next())
             .min()
@@ -139,13 +148,19 @@ impl Core {
                 self.pops.returning.remove(pop);
                 continue;
             }
-            let until = *self.pops.returning.entry(pop.clone()).or_insert_with(|| {
+            let returning = self.pops.returning.entry(pop.clone()).or_insert_with(|| {
                 let until = now + self.settings.pop_return;
-                self.pops.patient_until.map_or(until, |at| at.max(until))
+                let until = self.pops.patient_until.map_or(until, |at| at.max(until));
+                Returning {
+                    until,
+                    look_at: Some(until),
+                }
             });
-            if now >= until {
-                lost.extend(hosts.iter().map(|id| (*id).clone()));
-                back.push((pop.clone(), *since));
+            if now >= returning.until {
+                returning.look_at = None;
+                // Who beats and does not answer yet is not lost.
+                let silent = hosts.iter().filter(|id| !self.liveness.knows(id));
+                lost.extend(silent.map(|id| (*id).clone()));
             }
         }
         for host in lost {

@@ -24,7 +24,9 @@ impl Core {
             // A question that was lost where the link was cut must not hold up this one.
             let inventory = Question::Inventory(host.clone());
             let is_lost = self.observed.unseen.contains_key(&host)
-                || self.questions.is_overdue(&inventory, self.settings.silence, now);
+                || self
+                    .questions
+                    .is_overdue(&inventory, self.settings.silence, now);
             self.questions.ask(match is_lost {
                 true => Question::Probe(host),
                 false => inventory,
@@ -131,11 +133,11 @@ impl Core {
             }
             (Question::Probe(host), Answer::Inventory(Ok(inventory))) => {
                 self.take_inventory(&host, &inventory, now);
-                self.liveness.answered(&host, now);
+                self.liveness.answered(&host, asked, now);
                 self.answered(&host, asked, now);
             }
             (Question::Probe(host), Answer::Inventory(Err(failure))) => {
-                self.take_silence(&host, &failure, now);
+                self.take_silence(&host, &failure, asked, now);
             }
             (Question::Links, Answer::Links(Ok(links))) => {
                 let links = links.into_iter().map(|link| (link.key(), link)).collect();
@@ -178,10 +180,11 @@ impl Core {
                 // All answers are gathered for a while: nobody knows when this one came.
                 self.liveness.heard(id, asked, false);
             } else {
-                self.questions.ask(match self.observed.unseen.contains_key(*id) {
-                    true => Question::Probe((*id).clone()),
-                    false => Question::Inventory((*id).clone()),
-                });
+                self.questions
+                    .ask(match self.observed.unseen.contains_key(*id) {
+                        true => Question::Probe((*id).clone()),
+                        false => Question::Inventory((*id).clone()),
+                    });
             }
         }
         for id in self.observed.hosts.keys() {
@@ -205,13 +208,13 @@ impl Core {
     }
 
     /// A probe was not answered.
-    fn take_silence(&mut self, host: &HostId, failure: &Failure, now: Instant) {
+    fn take_silence(&mut self, host: &HostId, failure: &Failure, asked: Instant, now: Instant) {
         tracing::debug!(%host, failure.message, "a silent host does not answer");
         let is_gone = match failure.kind {
             FailureKind::NoResponder | FailureKind::TimedOut => true,
             FailureKind::Refused | FailureKind::Fenced(_) => {
                 self.liveness.heard(host, now, false);
-                self.liveness.answered(host, now);
+                self.liveness.answered(host, asked, now);
                 return;
             }
             FailureKind::Other => false,

@@ -1,10 +1,14 @@
 //! Giving up those that are gone, once it is clear whether they are alone or their whole PoP is.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use trellis_lattice::HostId;
 
-use super::{Checked, Liveness};
+use super::{Checked, Liveness, Pulse};
 
 /// A PoP that is gone.
 #[derive(Debug, PartialEq)]
@@ -19,18 +23,50 @@ pub(in super::super) struct Cut {
 struct Pop<'p> {
     /// Its hosts that are gone.
     gone: Vec<&'p HostId>,
-    /// When one of the others was last heard of.
-    others: Option<Instant>,
-    /// When any was.
+    /// The others.
+    others: Vec<&'p Pulse>,
+    /// When any was last heard of.
     heard: Instant,
 }
 
+/// How many other hosts of a PoP are asked together with one that may be gone.
+const COMPARED: usize = 3;
+
+/// How often that is done until it is clear.
+const AGAIN: Duration = Duration::from_millis(300);
+
+/// Where the others can't be asked, but are heard of: so much later a host is lost of which nothing is heard.
+const LONG: Duration = Duration::from_secs(10);
+
 impl Liveness {
+    /// Asks some of a PoP's hosts together with those that are being asked now: if one answers and another does not, it is
+    /// not the link to the PoP.
+    pub(super) fn compare<'p>(
+        &mut self,
+        pop: &str,
+        now: Instant,
+        pop_of: &impl Fn(&HostId) -> Option<&'p str>,
+        checked: &mut Checked,
+    ) {
+        let of_pop = self.pulses.iter_mut().filter(|(host, pulse)| {
+            pulse.probed.is_none()
+                && now >= pulse.patient_until
+                && !self.gone.contains_key(*host)
+                && pop_of(host) == Some(pop)
+        });
+        let mut of_pop: Vec<_> = of_pop.collect();
+        of_pop.sort_by_key(|(_, pulse)| Reverse(pulse.heard));
+        for (host, pulse) in of_pop.into_iter().take(COMPARED) {
+            pulse.probed = Some(now);
+            checked.probe.push(host.clone());
+        }
+    }
+
     /// Gives up those of the gone of which it is clear what became of their PoP; gives when to look again.
     pub(super) fn release<'p>(
         &mut self,
         now: Instant,
-        pop_of: impl Fn(&HostId) -> Option<&'p str>,
+        pop_of: &impl Fn(&HostId) -> Option<&'p str>,
         checked: &mut Checked,
     ) -> Option<Instant> {
         if self.gone.is_empty() {
@@ -47,7 +83,7 @@ impl Liveness {
         }
         let mut pops: BTreeMap<&'p str, Pop<'_>> = BTreeMap::new();
         for (host, pulse) in &self.pulses {
-            let is_gone = self.gone.contains(host);
+            let is_gone = self.gone.contains_key(host);
             let Some(name) = pop_of(host) else {
                 if is_gone {
                     checked.lost.push(host.clone());
@@ -56,18 +92,22 @@ impl Liveness {
             };
             let pop = pops.entry(name).or_insert(Pop {
                 gone: Vec::new(),
-                others: None,
+                others: Vec::new(),
                 heard: pulse.heard,
             });
             pop.heard = pop.heard.max(pulse.heard);
             match is_gone {
                 true => pop.gone.push(host),
-                false => pop.others = pop.others.max(Some(pulse.heard)),
+                false => pop.others.push(pulse),
             }
         }
         let mut again: Option<Instant> = None;
+        let mut unclear: Vec<(&'p str, Vec<HostId>)> = Vec::new();
         for (name, pop) in pops {
-            let Some(others) = pop.others else {
+            if pop.gone.is_empty() {
+                continue;
+            }
+            if pop.others.is_empty() {
                 let at = pop.heard + self.pop_silence;
                 if now < at {
                     again = Some(again.map_or(at, |known| known.min(at)));
@@ -79,14 +119,39 @@ impl Liveness {
                     heard: pop.heard,
                 });
                 continue;
-            };
+            }
+            let mut open = Vec::new();
             for host in pop.gone {
+                let asked = self.gone.get(host).and_then(|gone| gone.asked);
                 let heard = self.pulses.get(host).map_or(now, |pulse| pulse.heard);
-                // Where all fell silent at once nobody was heard of that much later.
-                if others >= heard + self.silence * 3 / 5 {
-                    checked.lost.push(host.clone());
+                let is_alone = pop.others.iter().any(|other| {
+                    (asked.is_some() && other.answered == asked) || other.heard >= heard + LONG
+                });
+                match is_alone {
+                    true => checked.lost.push(host.clone()),
+                    false => open.push((asked, host.clone())),
                 }
             }
+            let is_asked = pop.others.iter().any(|other| other.probed.is_some());
+            let last = open.iter().filter_map(|(asked, _)| *asked).max();
+            let at = last.map_or(now, |last| last + AGAIN);
+            if open.is_empty() || is_asked {
+                continue;
+            }
+            if now < at {
+                again = Some(again.map_or(at, |known| known.min(at)));
+                continue;
+            }
+            unclear.push((name, open.into_iter().map(|(_, host)| host).collect()));
+        }
+        for (pop, hosts) in unclear {
+            for host in hosts {
+                if let Some(pulse) = self.pulses.get_mut(&host) {
+                    pulse.probed = Some(now);
+                    checked.probe.push(host);
+                }
+            }
+            self.compare(pop, now, pop_of, checked);
         }
         let cut = checked.cut.iter().flat_map(|cut| &cut.hosts);
         for host in checked.lost.iter().chain(cut) {

@@ -1,6 +1,6 @@
 //! Our own traits: every mistake in them is told with its place, field and remedy.
 
-use trellis_wadm::manifest;
+use trellis_wadm::{desired::App, manifest};
 
 /// A manifest of one component with a scaler and a trait, one field a line.
 fn with(scaler: &str, ty: &str, properties: &str) -> String {
@@ -56,6 +56,75 @@ fn check(scaler: &str, ty: &str, cases: &[(&str, &str)]) {
 }
 
 #[test]
+fn residency_that_a_spread_contradicts() {
+    let spread = "{type: spreadscaler, properties: {instances: 3, spread: [{name: x, requirements: {region: us}}]}}";
+    check(
+        spread,
+        "placement",
+        &[(
+            "{residency: {region: eu}}",
+            "properties.residency.region: is eu, but spread \"x\" requires region=us: no host could ever meet both",
+        )],
+    );
+}
+
+#[test]
+fn residency_of_two_that_are_linked() {
+    let text = |cart: &str, store: &str| {
+        format!(
+            "
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{name: shop}}
+spec:
+  components:
+    - name: cart
+      type: component
+      properties: {{image: \"file:///srv/cart.wasm\"}}
+      traits:
+        - {{type: placement, properties: {cart}}}
+        - type: link
+          properties: {{namespace: wasi, package: keyvalue, interfaces: [store], target: {{name: store}}}}
+    - name: store
+      type: capability
+      properties: {{image: \"builtin:keyvalue-nats\"}}
+      traits:
+        - {{type: placement, properties: {store}}}
+"
+        )
+    };
+    let field = "spec.components[0].traits[1].properties.target.name: \"cart\" is kept within region=eu, and";
+    for (cart, store, told) in [
+        ("{residency: {region: eu}}", "{}", None),
+        ("{}", "{residency: {region: eu}}", None),
+        ("{residency: {region: eu}}", "{residency: {pop: fra}}", None),
+        (
+            "{residency: {region: eu}}",
+            "{residency: {region: us}}",
+            Some("\"store\" is kept within region=us"),
+        ),
+        (
+            "{residency: {region: eu}}",
+            "{require: {region: us}}",
+            Some("\"store\" requires region=us"),
+        ),
+    ] {
+        match (manifest::parse(&text(cart, store)), told) {
+            (Ok((manifest, _)), None) => {
+                let app = App::new("v1", &manifest, &|_| None);
+                let within = app.links().next().unwrap().within.as_ref();
+                assert_eq!(within.is_some(), cart != "{}" || store != "{}");
+            }
+            (Err(errors), Some(told)) => {
+                let errors = errors.to_string();
+                assert!(errors.contains(field) && errors.contains(told), "{errors}");
+            }
+            (parsed, told) => panic!("{cart}, {store}: {parsed:?}, not {told:?}"),
+        }
+    }
+}
+
+#[test]
 fn placement() {
     check(
         SPREAD,
@@ -73,7 +142,40 @@ fn placement() {
             ),
             (
                 "{region: eu}",
-                "properties.region: unknown field; known are require, avoid, tolerate, topologySpread, priority, overflow",
+                "properties.region: unknown field; known are require, residency, avoid, tolerate, topologySpread, priority, overflow, onPartition, partitionGrace",
+            ),
+            (
+                "{residency: {region: eu, pop: fra}, onPartition: keep, partitionGrace: 2m}",
+                "no mistake",
+            ),
+            ("{partitionGrace: 0s}", "no mistake"),
+            (
+                "{onPartition: kep}",
+                "properties.onPartition: is \"kep\": use \"replace\" or \"keep\"; did you mean \"keep\"?",
+            ),
+            (
+                "{onPartition: keep, partitionGrace: 0s}",
+                "properties.partitionGrace: is 0: nothing would be kept; leave it out, or use `onPartition: replace`",
+            ),
+            (
+                "{partitionGrace: 8days}",
+                "properties.partitionGrace: is more than a week",
+            ),
+            (
+                "{residency: {}}",
+                "properties.residency: names nothing: give `region`, `pop` or both",
+            ),
+            (
+                "{residency: {region: eu west}}",
+                "properties.residency.region: region name \"eu west\" has to have 1 to 63 letters, digits, '-' or '_'",
+            ),
+            (
+                "{residency: {region: eu}, require: {region: us}}",
+                "properties.require.region: is us, but `residency` keeps it within region=eu",
+            ),
+            (
+                "{residency: {pop: fra}, avoid: {pop: fra}}",
+                "properties.avoid.pop: is fra, but `residency` keeps it within pop=fra",
             ),
             (
                 "{require: eu}",

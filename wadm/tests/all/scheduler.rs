@@ -8,6 +8,7 @@ mod reasons;
 mod remove;
 mod reuse;
 mod rules;
+mod unseen;
 mod update;
 
 mod crowd;

@@ -98,6 +98,7 @@ fn every_trait_s_fields_are_known() {
             json!({
                 "require": {"region": "eu"}, "avoid": {"disk": "slow"}, "tolerate": {"gpu": "yes"},
                 "topologySpread": [{"label": "pop", "maxSkew": 2}], "priority": -1, "overflow": true,
+                "residency": {"region": "eu"}, "onPartition": "keep", "partitionGrace": "2m",
             }),
         ),
         (

@@ -47,6 +47,9 @@ const GONE: Duration = Duration::from_secs(10);
 #[derive(Args)]
 #[command(after_help = "Example:\n  cargo xtask test compose")]
 pub struct Compose {
+    /// Take the images that were built before
+    #[arg(long)]
+    no_build: bool,
     /// Leave the lattice running at the end, and say how to end it
     #[arg(long)]
     keep: bool,
@@ -60,7 +63,9 @@ impl Compose {
         let project = Project::new(&docker, layout, PROJECT);
         // What a run before left that was cut off.
         project.down()?;
-        steps.step("build", || project.build())?;
+        if !self.no_build {
+            steps.step("build", || project.build())?;
+        }
         let outcome = lattice(&mut steps, &project);
         if outcome.is_err() {
             project.logs();

@@ -122,7 +122,7 @@ impl Store {
 
     async fn try_reach(&self) -> Result<(), StoreError> {
         for bucket in Bucket::ALL {
-            if let Err(error) = self.open(bucket).await {
+            if let Err(error) = self.open_soon(bucket).await {
                 if !self.has_copy(bucket).await {
                     return Err(error);
                 }
@@ -155,6 +155,20 @@ impl Store {
     /// Whether the state is behind another server's link.
     fn is_remote(&self) -> bool {
         self.remote.is_some()
+    }
+
+    /// Opens a bucket as [`Self::open`] does; where it is behind a link, it doesn't wait long to learn that the link is cut.
+    async fn open_soon(&self, bucket: Bucket) -> Result<kv::Store, StoreError> {
+        if let Some(domain) = &self.remote
+            && !self.gives_sign().await
+        {
+            return Err(StoreError::HubAway {
+                domain: domain.clone(),
+                what: "opening a bucket",
+                source: "it gives no sign".into(),
+            });
+        }
+        self.open(bucket).await
     }
 
     /// A new subject for messages to this host.

@@ -25,8 +25,8 @@ pub(super) struct Lookout {
     mirror: Mirror,
     /// The copy that was seen last, by when it was made, and since when.
     seen: Option<(OffsetDateTime, Instant)>,
-    /// When the bucket was last read as a whole.
-    read: Instant,
+    /// Whether it was heard to follow since the bucket was read.
+    lived: bool,
     /// How often the copy had more than was heard from the bucket itself, one look after the other.
     behind: u32,
 }
@@ -47,7 +47,7 @@ impl Lookout {
         Ok(Self {
             mirror,
             seen: None,
-            read: Instant::now(),
+            lived: false,
             behind: 0,
         })
     }
@@ -78,6 +78,7 @@ impl Lookout {
             self.seen = Some((copy.created, Instant::now()));
         }
         if copy.silent_for.is_some_and(|silent| silent <= SILENT) {
+            self.lived = true;
             return Ok(self.compare(&copy, heard));
         }
         // Cut off, or not begun yet.
@@ -85,9 +86,8 @@ impl Lookout {
         if Incarnation::of(&info) != Incarnation::of(bucket.stream.cached_info()) {
             return Ok(Seen::Missed);
         }
-        let since_read = self.read.elapsed();
-        if copy.silent_for.is_some_and(|silent| silent < since_read) {
-            // It fell silent after the bucket was read: what the bucket said since may not have come here either.
+        if self.lived {
+            // It fell silent: what the bucket said since may not have come here either.
             return Ok(Seen::Missed);
         }
         let watched = self

@@ -26,7 +26,7 @@ use super::{
 /// How long to wait before trying again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How long at most while the hub is away: what was changed meanwhile is to be known soon after it is back.
-const HUB_RETRY: Duration = Duration::from_millis(800);
+const HUB_RETRY: Duration = Duration::from_millis(500);
 /// How often to look whether the bucket is still the same one.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// How often, where the hub has it and the PoP has no copy that would tell.
@@ -114,7 +114,7 @@ struct Follower<'a> {
 impl Follower<'_> {
     /// One run, until the bucket must be read again.
     async fn run(&mut self) -> Result<(), StoreError> {
-        let kv = match self.store.open(self.bucket).await {
+        let kv = match self.store.open_soon(self.bucket).await {
             Ok(kv) => kv,
             Err(error) => {
                 if !*self.synced.borrow() {

@@ -75,10 +75,7 @@ impl Lattice {
 
     /// What a provider of that id is told, from now on.
     pub async fn probe(&self, id: &str) -> Result<Told> {
-        let subscriber = self.client.subscribe(format!("probe.{id}")).await?;
-        // The server has the subscription when it has answered something sent after it.
-        self.client.flush().await?;
-        Ok(Told { subscriber })
+        Told::of(&self.client, id).await
     }
 
     /// A request as it goes over the wire.
@@ -221,6 +218,14 @@ pub struct Told {
 }
 
 impl Told {
+    /// What a provider of that id is told, from now on.
+    pub async fn of(client: &async_nats::Client, id: &str) -> Result<Self> {
+        let subscriber = client.subscribe(format!("probe.{id}")).await?;
+        // The server has the subscription when it has answered something sent after it.
+        client.flush().await?;
+        Ok(Self { subscriber })
+    }
+
     /// The next message of that kind.
     pub async fn next(&mut self, what: &str) -> Result<Value> {
         let next = async {

@@ -5,6 +5,7 @@
 )]
 
 mod alive;
+mod away_from_hub;
 mod components;
 mod dormant;
 mod garbage;

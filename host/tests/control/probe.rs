@@ -58,9 +58,12 @@ async fn run() -> Result<()> {
     println!("the probe has started");
     std::io::stdout().flush()?;
 
-    let client = NatsSettings::new(&data.lattice_rpc_url)
-        .connect("probe")
-        .await?;
+    let seed = Some(data.lattice_rpc_user_seed.clone()).filter(|seed| !seed.is_empty());
+    let settings = NatsSettings {
+        seed,
+        ..NatsSettings::new(&data.lattice_rpc_url)
+    };
+    let client = settings.connect("probe").await?;
     let id = data.provider_key.to_string();
     let lattice = &data.lattice_rpc_prefix;
     let mut messages = client

@@ -177,7 +177,10 @@ async fn who_is_told_to_listen_at_no_address_in_particular_listens_at_the_host_s
     let data = HostData::from_line(&data.to_line()?)?;
     let mut told = listen("listens");
     let running = Running::start::<Recorder>(&host, data).await?;
-    assert_eq!(next(&mut told).await?, "at 127.0.2.1:80 127.0.2.1:80 10.0.0.1:80 hub");
+    assert_eq!(
+        next(&mut told).await?,
+        "at 127.0.2.1:80 127.0.2.1:80 10.0.0.1:80 hub"
+    );
     host.shut_down("listens").await?;
     running.ended().await?;
     Ok(())

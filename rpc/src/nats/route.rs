@@ -79,13 +79,9 @@ struct Asked<'a> {
     root: Bytes,
 }
 
-/// What came of asking those of one tier.
-enum Told {
-    /// Somebody took the call: what it said first, and what is still to send of the parameters.
-    Taken(RootEvent, Bytes),
-    /// Nobody did: it was not delivered, or refused before it began.
-    Free,
-}
+/// What whoever took a call said first, and what is still to send of the parameters. None: nobody took it; it was not
+/// delivered, or refused before it began.
+type Taken = Option<(RootEvent, Bytes)>;
 
 impl NatsRoute {
     pub(super) fn new(
@@ -150,13 +146,13 @@ impl NatsRoute {
             root,
         };
         let subject = self.subject(&operation, reach.first());
-        let told = self
+        let taken = self
             .ask(&mut guard, reach, reach.first(), subject, asked)
             .await?;
-        let (event, rest) = match (told, again) {
-            (Told::Taken(event, rest), _) => (event, rest),
-            (Told::Free, None) => return Err(self.nobody()),
-            (Told::Free, Some(root)) => {
+        let (event, rest) = match (taken, again) {
+            (Some(taken), _) => taken,
+            (None, None) => return Err(self.nobody()),
+            (None, Some(root)) => {
                 let asked = Asked {
                     operation: &operation,
                     context: &context,
@@ -187,8 +183,8 @@ impl NatsRoute {
                 ..asked
             };
             match self.ask(guard, reach, &tier, subject, again).await? {
-                Told::Taken(event, rest) => return Ok((event, rest)),
-                Told::Free => reach.missed(&tier),
+                Some(taken) => return Ok(taken),
+                None => reach.missed(&tier),
             }
         }
         Err(self.nobody())
@@ -202,7 +198,7 @@ impl NatsRoute {
         tier: &Tier,
         subject: Subject,
         asked: Asked<'_>,
-    ) -> Result<Told, CallError> {
+    ) -> Result<Taken, CallError> {
         let attempt = Attempt {
             connection: &self.connection,
             reach,
@@ -241,11 +237,11 @@ impl NatsRoute {
                     true => TryEnd::Nobody,
                     false => TryEnd::Outside,
                 });
-                return Ok(Told::Free);
+                return Ok(None);
             }
         }
         attempt.taken(&event);
-        Ok(Told::Taken(event, rest))
+        Ok(Some((event, rest)))
     }
 
     /// The first message's headers and content, and what of the parameters it does not hold.

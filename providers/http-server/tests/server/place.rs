@@ -23,7 +23,9 @@ async fn served_by(address: SocketAddr) -> Result<Option<String>> {
     let response = send(&client(false), request).await?;
     anyhow::ensure!(response.status() == 200, "{response:?}");
     let header = response.headers().get("trellis-served-by");
-    Ok(header.map(|value| value.to_str().map(str::to_owned)).transpose()?)
+    Ok(header
+        .map(|value| value.to_str().map(str::to_owned))
+        .transpose()?)
 }
 
 fn link(address: SocketAddr, config: &[(&str, &str)]) -> trellis_provider::contract::ResolvedLink {
@@ -46,11 +48,11 @@ async fn the_host_that_answers_is_told_where_the_link_wants_it() -> Result<()> {
     let iad = Place::new("iad".parse()?, Some("us".parse()?));
     let here = Host::on(&nats).await?.placed(fra);
     let there = Host::on(&nats).await?.placed(iad);
-    let _running =
-        Running::start::<HttpServer>(&here, here.data(SERVER, &[], Vec::new())?).await?;
+    let _running = Running::start::<HttpServer>(&here, here.data(SERVER, &[], Vec::new())?).await?;
     let address = SocketAddr::from(([127, 0, 0, 1], port::free()?));
     let far = hello(&there).await?;
-    here.put(SERVER, &link(address, &[("served_by", "true")])).await?;
+    here.put(SERVER, &link(address, &[("served_by", "true")]))
+        .await?;
     let expect = |place: &'static str| {
         let expected = format!("{place}/{}", here.id());
         move || {
@@ -78,7 +80,9 @@ async fn by_default_nobody_is_told_who_answers() -> Result<()> {
     lattice.put(&lattice.link("hello", &[])).await?;
     assert_eq!(served_by(lattice.address).await?, None);
     // A 1.x host does not say who it is.
-    lattice.put(&lattice.link("hello", &[("served_by", "true")])).await?;
+    lattice
+        .put(&lattice.link("hello", &[("served_by", "true")]))
+        .await?;
     until("the link is the new one", || async {
         let who = served_by(lattice.address).await?;
         anyhow::ensure!(who.as_deref() == Some("-/-"), "{who:?}");

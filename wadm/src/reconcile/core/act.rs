@@ -56,7 +56,7 @@ impl Core {
         self.commands
             .set_due(due.into_iter().map(|step| step.command.clone()));
         self.step_rollouts(&plan, now);
-        self.note_hosts();
+        self.note_hosts(now);
         self.tell(&plan);
         self.teller.planned(plan, &self.attempts, now);
     }

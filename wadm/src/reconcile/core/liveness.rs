@@ -432,7 +432,8 @@ mod tests {
             Cut {
                 pop: "A".into(),
                 hosts: vec![host("A1"), host("A2")],
-                heard: cut
+                heard: cut,
+                beats: true,
             }
         );
         // Not before a manager that lost its own connection stopped to act.

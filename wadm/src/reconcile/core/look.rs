@@ -126,7 +126,7 @@ impl Core {
 
     /// Whether hosts have to be asked who is there: not all that are there beat, or some may be back.
     pub(super) fn must_ping(&self) -> bool {
-        self.liveness.has_silent_kind() || !self.observed.unseen.is_empty()
+        self.liveness.has_silent_kind() || self.pops.has_silent_kind()
     }
 
     /// Wants as many instances as calls need; whether that is another number than before.

@@ -23,11 +23,16 @@ use crate::{
     store::NotedHost,
 };
 
+/// How long a host that can't be seen is remembered where nothing counts as running there.
+const REMEMBERED: Duration = Duration::from_secs(60 * 60);
+
 /// What is known of PoPs beside their hosts.
 #[derive(Debug, Default)]
 pub(super) struct Pops {
     /// Those that can't be seen, or not all of them, and since when.
     unseen: BTreeMap<String, Moment>,
+    /// Those of them with hosts that don't tell by themselves when they are back.
+    silent_kind: BTreeSet<String>,
     /// Of which some hosts are seen again.
     returning: BTreeMap<String, Returning>,
     /// Nobody who is not back by then is waited for less.
@@ -48,6 +53,11 @@ struct Returning {
 }
 
 impl Pops {
+    /// Whether hosts have to be asked whether they are back.
+    pub(super) fn has_silent_kind(&self) -> bool {
+        !self.silent_kind.is_empty()
+    }
+
     /// When something is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.returning
@@ -98,7 +108,15 @@ impl Core {
 
     /// A PoP can't be seen any more.
     pub(super) fn cut(&mut self, cut: Cut) {
-        let Cut { pop, hosts, heard } = cut;
+        let Cut {
+            pop,
+            hosts,
+            heard,
+            beats,
+        } = cut;
+        if !beats {
+            self.pops.silent_kind.insert(pop.clone());
+        }
         tracing::warn!(
             pop,
             hosts = hosts.len(),
@@ -141,7 +159,7 @@ impl Core {
         let (mut lost, mut back) = (Vec::new(), Vec::new());
         for (pop, since) in &self.pops.unseen {
             let Some(hosts) = awaited.get(pop.as_str()) else {
-                back.push((pop.clone(), *since));
+                back.push((pop.clone(), *since, seen.contains(pop.as_str())));
                 continue;
             };
             if !seen.contains(pop.as_str()) {
@@ -167,19 +185,23 @@ impl Core {
             self.lose(&host, now);
         }
         let at = self.rolls.moment(now);
-        for (pop, since) in back {
-            let after = at.since(since);
-            tracing::info!(pop, ?after, "a PoP is seen again");
+        for (pop, since, is_seen) in back {
             self.pops.returning.remove(&pop);
             self.pops.unseen.remove(&pop);
-            self.teller.seen(&pop, after);
+            self.pops.silent_kind.remove(&pop);
+            // Or forgotten.
+            if is_seen {
+                let after = at.since(since);
+                tracing::info!(pop, ?after, "a PoP is seen again");
+                self.teller.seen(&pop, after);
+            }
             self.news();
         }
     }
 
     /// Wants noted what runs on hosts of PoPs and counts as running there when they can't be seen, and works out when
     /// that ends.
-    pub(super) fn note_hosts(&mut self) {
+    pub(super) fn note_hosts(&mut self, now: Instant) {
         let all = self.desired.values().flat_map(|app| app.workloads());
         let kept: BTreeMap<(&ComponentId, bool), &Workload> = all
             .filter(|workload| workload.rules.counts_unseen_for() != Some(Duration::ZERO))
@@ -240,6 +262,17 @@ impl Core {
         }
         self.pops.note(notes);
         let at = self.observed.at;
+        let counts = |unseen: &Unseen| {
+            kept.values().any(|workload| {
+                let until = unseen.until(&workload.rules);
+                unseen.instances(workload) > 0 && until.is_none_or(|until| at < until)
+            })
+        };
+        let unseen = self.observed.unseen.iter();
+        let forgotten: Vec<HostId> = unseen
+            .filter(|(_, unseen)| at.since(unseen.since) > REMEMBERED && !counts(unseen))
+            .map(|(id, _)| id.clone())
+            .collect();
         let unseen = self.observed.unseen.values();
         let ends = unseen.flat_map(|unseen| {
             let ran = kept.values().filter(|kept| unseen.instances(kept) > 0);
@@ -247,6 +280,9 @@ impl Core {
         });
         let first = ends.filter(|end| *end > at).min();
         self.pops.grace_ends = first.and_then(|end| self.rolls.instant(end));
+        for host in forgotten {
+            self.lose(&host, now);
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub(in super::super) struct Cut {
     pub(in super::super) hosts: Vec<HostId>,
     /// When any of them was last heard of.
     pub(in super::super) heard: Instant,
+    /// Whether all of them beat: then they tell when they are back.
+    pub(in super::super) beats: bool,
 }
 
 /// What is known of a PoP.
@@ -113,7 +115,9 @@ impl Liveness {
                     again = Some(again.map_or(at, |known| known.min(at)));
                     continue;
                 }
+                let beats = |host: &&HostId| self.pulses.get(*host).is_some_and(|it| it.beats);
                 checked.cut.push(Cut {
+                    beats: pop.gone.iter().all(beats),
                     pop: name.to_owned(),
                     hosts: pop.gone.into_iter().cloned().collect(),
                     heard: pop.heard,

@@ -24,7 +24,14 @@ impl Sim {
         let mut command = cargo(layout);
         command
             .args(["test", "--release", "--package", "trellis-wadm"])
-            .args(["--test", "sim", "--", "--nocapture", "whatever_happens", "pops_that_are_cut_off"]);
+            .args([
+                "--test",
+                "sim",
+                "--",
+                "--nocapture",
+                "whatever_happens",
+                "pops_that_are_cut_off",
+            ]);
         for (name, value) in [
             ("TRELLIS_SIM_SEED", self.seed),
             ("TRELLIS_SIM_RUNS", self.runs),

@@ -149,7 +149,11 @@ fn tell(f: &mut fmt::Formatter<'_>, event: &AppEvent) -> fmt::Result {
             }
         }
         AppEvent::PopSeen { pop, after_ms } => {
-            write!(f, "PoP {pop} is seen again, after {:.1} s", *after_ms as f64 / 1000.0)
+            write!(
+                f,
+                "PoP {pop} is seen again, after {:.1} s",
+                *after_ms as f64 / 1000.0
+            )
         }
         AppEvent::Rollout {
             app,

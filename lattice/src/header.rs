@@ -28,7 +28,7 @@ pub const FENCE: &str = "trellis-fence";
 pub const WITHIN: &str = "trellis-within";
 /// On a call: its caller would know who answers; the value says nothing.
 pub const WHO: &str = "trellis-who";
-/// On the answer to such a call: the host that the callee belongs to.
+/// On the answer to such a call, and on a provider's about its health: the host that it belongs to.
 pub const HOST: &str = "trellis-host";
 /// On the answer to such a call: the PoP the callee is in.
 pub const POP: &str = "trellis-pop";

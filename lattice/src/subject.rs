@@ -225,6 +225,11 @@ impl Subjects {
         self.provider(provider.as_str(), "health")
     }
 
+    /// Asks that host's provider for its health, and no other of its id. Ours: a 1.x provider doesn't listen there.
+    pub fn provider_health_on(&self, provider: &ComponentId, host: &HostId) -> String {
+        format!("{}.{host}", self.provider_health(provider))
+    }
+
     /// A provider's own configuration changed.
     pub fn provider_config_update(&self, provider: &ComponentId) -> String {
         self.provider(provider.as_str(), "config.update")

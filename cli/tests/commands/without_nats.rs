@@ -27,6 +27,7 @@ fn no_nats_is_told_with_a_remedy() {
         "stop host h",
         "host",
         "wadm",
+        "health wadm",
     ] {
         let arguments: Vec<&str> = line.split(' ').chain(["--nats-url", &url]).collect();
         let said = folder.fail(4, &arguments);

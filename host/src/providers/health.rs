@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, Request, RequestErrorKind};
+use async_nats::{Client, Message, Request, RequestErrorKind};
 use tokio::{sync::mpsc, time::Instant};
-use trellis_lattice::{from_json, provider::Health};
+use trellis_lattice::{HostId, from_json, header, provider::Health};
 
 /// How long a provider may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,10 +30,22 @@ pub(crate) enum News {
     Same,
 }
 
+/// Whom to ask: the provider of one host. Others of its id, on other hosts, hear the 1.x form of the question too, and the
+/// first answer to that may be theirs.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// Where only this one listens, if it is of ours.
+    pub(crate) own: String,
+    /// Where all of its id listen, as in 1.x.
+    pub(crate) shared: String,
+    /// The host that it belongs to.
+    pub(crate) host: HostId,
+}
+
 /// Asks a provider for its health until dropped.
 pub(crate) async fn watch(
     client: Client,
-    subject: String,
+    asked: Asked,
     interval: Duration,
     news: mpsc::Sender<News>,
 ) {
@@ -41,7 +53,7 @@ pub(crate) async fn watch(
     let mut record = Record::default();
     let mut probe = PROBE.0;
     loop {
-        let answer = ask(&client, subject.clone()).await;
+        let answer = asked.ask(&client).await;
         let mut up = record.up;
         if answer.is_ok() && !up {
             up = true;
@@ -70,17 +82,40 @@ pub(crate) async fn watch(
     }
 }
 
-async fn ask(client: &Client, subject: String) -> Result<Health, String> {
+impl Asked {
+    async fn ask(&self, client: &Client) -> Result<Health, String> {
+        let silent = || "it does not listen for health requests".to_owned();
+        let answer = match request(client, self.own.clone()).await? {
+            Some(answer) => answer,
+            None => {
+                let answer = request(client, self.shared.clone()).await?;
+                let answer = answer.ok_or_else(silent)?;
+                // A provider of ours says whose it is; one of 1.x doesn't, and has to be believed.
+                let host = answer
+                    .headers
+                    .as_ref()
+                    .and_then(|all| all.get(header::HOST));
+                if host.is_some_and(|host| host.as_str() != self.host.as_str()) {
+                    return Err(silent());
+                }
+                answer
+            }
+        };
+        from_json("health answer", &answer.payload).map_err(|error| error.to_string())
+    }
+}
+
+/// The first answer; `None` where nobody listens.
+async fn request(client: &Client, subject: String) -> Result<Option<Message>, String> {
     let request = Request::new().timeout(Some(TIMEOUT));
-    let answer = client
-        .send_request(subject, request)
-        .await
-        .map_err(|error| match error.kind() {
-            RequestErrorKind::NoResponders => "it does not listen for health requests".to_owned(),
-            RequestErrorKind::TimedOut => format!("no answer within {} s", TIMEOUT.as_secs()),
-            _ => error.to_string(),
-        })?;
-    from_json("health answer", &answer.payload).map_err(|error| error.to_string())
+    match client.send_request(subject, request).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) => match error.kind() {
+            RequestErrorKind::NoResponders => Ok(None),
+            RequestErrorKind::TimedOut => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+            _ => Err(error.to_string()),
+        },
+    }
 }
 
 /// What was told so far.

@@ -296,14 +296,17 @@ impl Run<'_> {
     fn watch_health(&self) -> (mpsc::Receiver<News>, JoinSet<()>) {
         let (sender, news) = mpsc::channel(4);
         let mut task = JoinSet::new();
-        let subject = self
-            .host
-            .subjects
-            .provider_health(&self.provider.description.id);
+        let (subjects, id) = (&self.host.subjects, &self.provider.description.id);
+        let host = self.host.identity.id.clone();
+        let asked = health::Asked {
+            own: subjects.provider_health_on(id, &host),
+            shared: subjects.provider_health(id),
+            host,
+        };
         let interval = self.host.config.health_interval;
         task.spawn(health::watch(
             self.host.client.clone(),
-            subject,
+            asked,
             interval,
             sender,
         ));

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{Client, Message, Subscriber};
+use async_nats::{Client, HeaderMap, Message, PublishError, Subscriber};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use tokio::{
@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use trellis_lattice::{
     HostId, LinkKey, ResolvedLink,
     config::Config,
-    from_json,
+    from_json, header,
     provider::{Health, HostData, Shutdown},
     subject::Subjects,
 };
@@ -38,7 +38,8 @@ const MAX_HEALTH_MESSAGE: usize = 1024;
 pub(crate) struct Subscriptions {
     links: Subscriber,
     links_with_secrets: Option<Subscriber>,
-    health: Subscriber,
+    /// Every host's that runs a provider of this id, as in 1.x, and this one's own.
+    health: [Subscriber; 2],
     config: Subscriber,
     shutdown: Subscriber,
 }
@@ -68,7 +69,10 @@ impl Subscriptions {
         let subscriptions = Self {
             links: subscribe(subjects.provider_links(id.as_str())).await?,
             links_with_secrets,
-            health: subscribe(subjects.provider_health(id)).await?,
+            health: [
+                subscribe(subjects.provider_health(id)).await?,
+                subscribe(subjects.provider_health_on(id, &data.host_id)).await?,
+            ],
             config: subscribe(subjects.provider_config_update(id)).await?,
             shutdown: subscribe(subjects.provider_shutdown(id)).await?,
         };
@@ -132,10 +136,13 @@ impl Control {
         ));
         // Not before the provider is ready: a host takes the first answer as the sign that it works.
         let (answer, answers) = oneshot::channel();
+        let host = lattice.host_id().clone();
+        let [shared, own] = subscriptions.health;
+        let requests = futures::stream::select(shared, own);
         tasks.spawn(async move {
             // An error means that it is ending before it was ready.
             let _ = answers.await;
-            answer_health(client, provider, failures, subscriptions.health).await
+            answer_health(client, &host, provider, failures, requests).await
         });
         Self {
             tasks,
@@ -253,15 +260,22 @@ async fn follow_link<P: Provider>(links: &mut Links<P>, message: &Message) {
 
 async fn answer_health<P: Provider>(
     client: Client,
+    host: &HostId,
     provider: Arc<P>,
     failures: watch::Receiver<Vec<String>>,
-    mut requests: Subscriber,
+    mut requests: impl Stream<Item = Message> + Unpin,
 ) -> Ended {
     while let Some(request) = requests.next().await {
         let Some(reply) = request.reply else { continue };
         let health = health(&*provider, &failures).await;
         match serde_json::to_vec(&health) {
-            Ok(payload) => publish(&client, reply, payload.into()).await,
+            Ok(payload) => {
+                // Another host that runs a provider of this id is not to take the answer for that one's.
+                let mut headers = HeaderMap::new();
+                headers.insert(header::HOST, host.as_str());
+                let told = client.publish_with_headers(reply, headers, payload.into());
+                refused(told.await);
+            }
             Err(error) => tracing::error!(%error, "the health can't be told"),
         }
     }
@@ -329,7 +343,8 @@ async fn await_shutdown(client: Client, host_id: HostId, mut requests: Subscribe
             }
         }
         if let Some(reply) = request.reply {
-            publish(&client, reply, Bytes::from_static(b"shutting down")).await;
+            let answer = Bytes::from_static(b"shutting down");
+            refused(client.publish(reply, answer).await);
         }
         tracing::info!(why = "the host asks for it", "shutting down");
         return Ended::Shutdown;
@@ -337,8 +352,8 @@ async fn await_shutdown(client: Client, host_id: HostId, mut requests: Subscribe
     Ended::Subscription
 }
 
-async fn publish(client: &Client, subject: async_nats::Subject, payload: Bytes) {
-    if let Err(error) = client.publish(subject, payload).await {
+fn refused(told: Result<(), PublishError>) {
+    if let Err(error) = told {
         tracing::warn!(%error, "NATS doesn't take an answer");
     }
 }

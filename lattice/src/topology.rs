@@ -45,10 +45,21 @@ pub struct Server {
     pub monitor: Option<String>,
     /// The folder of its JetStream.
     pub store: String,
+    /// With what it shows who it is, to clients and, at the hub, to leaf nodes. None: without TLS.
+    pub tls: Option<Tls>,
     /// Who may connect, and as what.
     pub users: BTreeMap<Role, UserId>,
     /// What providers may use beside the lattice's calls. The same at the hub and in the PoPs.
     pub data: Data,
+}
+
+/// A server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The file of the certificate, and those that vouch for it (PEM).
+    pub cert: String,
+    /// The file of its key.
+    pub key: String,
 }
 
 /// The hub's server.
@@ -71,8 +82,10 @@ pub struct Pop {
     pub pop: PopName,
     /// Its region, where that is known.
     pub region: Option<RegionName>,
-    /// Where the hub is, as `nats-leaf://address:port`; several where it has several servers.
+    /// Where the hub is, as `nats-leaf://address:port`, or `tls://` with TLS; several where it has several servers.
     pub hub_urls: Vec<String>,
+    /// The file of the authority that vouches for the hub's certificate, where the system doesn't know it.
+    pub hub_ca: Option<String>,
 }
 
 /// A server that can't be.
@@ -126,10 +139,12 @@ impl fmt::Display for Hub {
             (what, Role::Leaf, user)
         });
         server.accounts(f, HUB, leaves)?;
+        // Leaves connect to where they were told to, and not past it: there may be something in between.
         writeln!(
             f,
-            "leafnodes {{\n  listen: {}\n}}",
-            quoted(&self.leaf_listen)
+            "leafnodes {{\n  listen: {}\n  no_advertise: true\n{}}}",
+            quoted(&self.leaf_listen),
+            server.tls("  ")
         )
     }
 }
@@ -155,12 +170,16 @@ impl fmt::Display for Pop {
                    urls: {}\n      \
                    account: {ACCOUNT}\n      \
                    # This server's own seed, which nobody else needs to read.\n      \
-                   include {}\n    \
+                   include {}\n\
+                   {}    \
                  }}\n  \
                ]\n\
              }}",
             list(&self.hub_urls, 6),
             quoted(LEAF_FILE),
+            self.hub_ca.as_ref().map_or_else(String::new, |ca| {
+                format!("      tls {{ ca_file: {} }}\n", quoted(ca))
+            }),
         )
     }
 }
@@ -170,6 +189,7 @@ impl Server {
         writeln!(f, "server_name: {}", quoted(domain))?;
         writeln!(f, "server_tags: {}", list(tags, 0))?;
         writeln!(f, "listen: {}", quoted(&self.listen))?;
+        f.write_str(&self.tls(""))?;
         if let Some(monitor) = &self.monitor {
             writeln!(f, "http: {}", quoted(monitor))?;
         }
@@ -189,6 +209,19 @@ impl Server {
             quoted(domain),
             quoted(&self.store)
         )
+    }
+
+    /// The block that says with what it shows who it is, or nothing.
+    fn tls(&self, indent: &str) -> String {
+        self.tls
+            .as_ref()
+            .map_or_else(String::new, |Tls { cert, key }| {
+                format!(
+                    "{indent}tls {{\n{indent}  cert_file: {}\n{indent}  key_file: {}\n{indent}}}\n",
+                    quoted(cert),
+                    quoted(key)
+                )
+            })
     }
 
     fn accounts<'a>(
@@ -231,5 +264,86 @@ impl Server {
             )?;
         }
         writeln!(f, "    ]\n  }}\n  SYS {{}}\n}}\nsystem_account: SYS\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::UserKey;
+
+    fn server(tls: Option<Tls>) -> Server {
+        Server {
+            lattice: LatticeName::default(),
+            listen: "0.0.0.0:4222".into(),
+            monitor: Some("127.0.0.1:8222".into()),
+            store: "/var/lib/nats".into(),
+            tls,
+            users: Role::CLIENTS
+                .into_iter()
+                .map(|role| (role, UserKey::generate().public()))
+                .collect(),
+            data: Data::default(),
+        }
+    }
+
+    #[test]
+    fn a_configuration_has_every_user_and_no_seed() {
+        let hub = Hub {
+            server: server(None),
+            leaf_listen: "0.0.0.0:7422".into(),
+            leaves: [(PopName::new("fra").unwrap(), UserKey::generate().public())].into(),
+        };
+        let text = hub.to_string();
+        for user in hub.server.users.values().chain(hub.leaves.values()) {
+            assert_eq!(text.matches(&format!("nkey: {user}")).count(), 1, "{text}");
+        }
+        assert!(!text.contains("SU"), "{text}");
+        assert!(!text.contains("tls"), "{text}");
+        assert_eq!(text, hub.to_string(), "the same each time");
+        for line in [
+            "no_advertise: true",
+            "domain: \"hub\"",
+            "http: \"127.0.0.1:8222\"",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_where_they_are_needed() {
+        let tls = Tls {
+            cert: "/etc/nats/cert.pem".into(),
+            key: "/etc/nats/key.pem".into(),
+        };
+        let hub = Hub {
+            server: server(Some(tls.clone())),
+            leaf_listen: "0.0.0.0:7422".into(),
+            leaves: BTreeMap::new(),
+        };
+        let text = hub.to_string();
+        assert_eq!(
+            text.matches("cert_file: \"/etc/nats/cert.pem\"").count(),
+            2,
+            "{text}"
+        );
+        let pop = Pop {
+            server: server(Some(tls)),
+            pop: PopName::new("fra").unwrap(),
+            region: Some(RegionName::new("eu").unwrap()),
+            hub_urls: vec!["tls://hub:7422".into()],
+            hub_ca: Some("/etc/nats/ca.pem".into()),
+        };
+        let text = pop.to_string();
+        assert_eq!(text.matches("cert_file").count(), 1, "{text}");
+        assert!(
+            text.contains("tls { ca_file: \"/etc/nats/ca.pem\" }"),
+            "{text}"
+        );
+        assert!(
+            text.contains("server_tags: [\"pop:fra\", \"region:eu\"]"),
+            "{text}"
+        );
+        assert!(check_pop(&PopName::new(HUB).unwrap()).is_err());
     }
 }

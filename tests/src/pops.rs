@@ -97,6 +97,7 @@ impl Pops {
                 listen: format!("127.0.0.1:{port}"),
                 monitor: None,
                 store: store.to_str().context("a folder in UTF-8")?.to_owned(),
+                tls: None,
                 users: Role::CLIENTS
                     .into_iter()
                     .map(|role| Ok((role, keys.key(name, role)?.public())))
@@ -133,6 +134,7 @@ impl Pops {
                 pop: PopName::new(pop)?,
                 region: region.map(RegionName::new).transpose()?,
                 hub_urls: vec![format!("nats-leaf://{}", wire.at())],
+                hub_ca: None,
             };
             let folder = directory.path().join(format!("nats-{pop}"));
             std::fs::create_dir_all(&folder)?;

@@ -15,11 +15,12 @@ use crate::{build, guests, setup, sign};
 #[command(after_help = "Examples:\n  \
     cargo xtask up\n  \
     cargo xtask up --app examples/http-counter/app.yaml\n  \
+    cargo xtask up -- --pops fra,iad,sin\n  \
     cargo xtask up -- --help")]
 pub struct Up {
-    /// The application's manifest
-    #[arg(long, default_value = "examples/http-counter/app.yaml")]
-    app: PathBuf,
+    /// The application's manifest [default: examples/http-counter/app.yaml, or examples/pops/app.yaml with `-- --pops`]
+    #[arg(long)]
+    app: Option<PathBuf>,
     /// Further arguments for `trellis up`
     #[arg(last = true)]
     args: Vec<String>,
@@ -36,18 +37,28 @@ impl Up {
         build::trellis(layout)?;
         sign::all(layout, &actors)?;
 
+        let app = self.app.unwrap_or_else(|| default_app(&self.args).into());
         let mut up = clean(layout.binary("trellis"));
         up.current_dir(layout.root())
             .arg("up")
             .arg("--app")
-            .arg(&self.app)
+            .arg(&app)
             .args(&self.args);
         with_programs(&mut up, layout, &nats_server)?;
-        say(format_args!(
-            "starting trellis up --app {}",
-            self.app.display()
-        ));
+        say(format_args!("starting trellis up --app {}", app.display()));
         Err(up.exec())
             .with_context(|| format!("cannot start {}", layout.binary("trellis").display()))
+    }
+}
+
+/// One application is for one place, the other for many.
+fn default_app(args: &[String]) -> &'static str {
+    let many = args
+        .iter()
+        .any(|arg| arg == "--pops" || arg.starts_with("--pops="));
+    if many {
+        "examples/pops/app.yaml"
+    } else {
+        "examples/http-counter/app.yaml"
     }
 }

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use trellis_lattice::{
     PopName, RegionName,
-    topology::{Buckets, Data, HUB, Hub, LEAF_FILE, Pop, Role, Server, check_pop},
+    topology::{Buckets, Data, HUB, Hub, LEAF_FILE, Pop, Role, Server, Tls, check_pop},
 };
 
 use super::{address, files, keys::Keys};
@@ -49,6 +49,15 @@ pub struct ServerConfig {
     /// The folder of the server's JetStream.
     #[arg(long, default_value = "/var/lib/nats", value_name = "FOLDER")]
     store: String,
+    /// The file of the server's certificate (PEM), as the server finds it: it then speaks TLS with clients and leaf nodes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<String>,
+    /// The file of the certificate's key.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<String>,
+    /// With --pop: the file of the authority (PEM) that vouches for the hub's certificate; the URL is then tls://.
+    #[arg(long, value_name = "FILE", conflicts_with = "hub")]
+    hub_ca: Option<String>,
     #[command(flatten)]
     data: DataSettings,
     /// Write it as nats.conf into this folder, with the seeds of those who connect to it, instead of printing it.
@@ -103,6 +112,10 @@ impl ServerConfig {
             listen: self.listen,
             monitor: self.monitor,
             store: self.store,
+            tls: self
+                .tls_cert
+                .zip(self.tls_key)
+                .map(|(cert, key)| Tls { cert, key }),
             data: self.data.data(options)?,
             users: keys.clients(&name)?,
         };
@@ -142,6 +155,7 @@ impl ServerConfig {
                     pop,
                     region: self.region,
                     hub_urls,
+                    hub_ca: self.hub_ca,
                 }
                 .to_string()
             }
@@ -156,8 +170,10 @@ impl ServerConfig {
         }
         match self.out {
             Some(folder) => {
-                made.files = files::server(&folder, &config, &keys, leaf)?;
-                made.files.extend(files::seeds(&folder, &name, &keys)?);
+                // First what may be refused.
+                made.files = files::seeds(&folder, &name, &keys)?;
+                made.files
+                    .extend(files::server(&folder, &config, &keys, leaf)?);
             }
             None => {
                 if let Some(pop) = leaf {

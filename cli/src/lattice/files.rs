@@ -45,6 +45,7 @@ pub fn server(
 /// # Errors
 /// One can't be written, or another key is there: keys are never overwritten.
 pub fn seeds(folder: &Path, server: &str, keys: &Keys) -> anyhow::Result<Vec<PathBuf>> {
+    fs::create_dir_all(folder).with_context(|| format!("folder {}", folder.display()))?;
     let mut files = Vec::new();
     for role in Role::CLIENTS {
         let key = keys.key(server, role)?;

@@ -72,6 +72,17 @@ pub struct Up {
     hosts: BTreeMap<String, HostId>,
 }
 
+impl Up {
+    /// `POP/HOST` with the host's name for its id.
+    fn named(&self, served_by: &str) -> String {
+        let named = served_by.split_once('/').and_then(|(pop, id)| {
+            let (name, _) = self.hosts.iter().find(|(_, host)| host.as_str() == id)?;
+            Some(format!("{pop}/{name}"))
+        });
+        named.unwrap_or_else(|| served_by.to_owned())
+    }
+}
+
 impl Wanted<'_> {
     /// Checks, before anything is started, that nobody listens where the applications will: an answer would be somebody
     /// else's.
@@ -307,7 +318,7 @@ impl Wanted<'_> {
                     application: app.name().to_owned(),
                     url: endpoint.url(),
                     status,
-                    served_by,
+                    served_by: served_by.map(|served_by| up.named(&served_by)),
                 });
             }
         }

@@ -37,7 +37,7 @@ fn up(name: &str, directory: &Path, arguments: &[&str]) -> Result<Process> {
     Process::start(name, directory, command)
 }
 
-/// Who answers there, as `POP/HOST`.
+/// Who answers there, as `POP/` and the host's id.
 async fn served_by(at: SocketAddr) -> Result<String> {
     let ask = async {
         let mut stream = TcpStream::connect(at).await?;
@@ -99,7 +99,8 @@ async fn each_pop_serves_its_own_and_nothing_is_left_behind() -> Result<()> {
                 .with_context(|| format!("no row of {pop}:\n{said}"))?;
             ensure!(row.ends_with(&format!("{pop}/{pop}-1")), "{row}");
             for _ in 0..20 {
-                assert_eq!(served_by(at).await?, format!("{pop}/{pop}-1"));
+                let who = served_by(at).await?;
+                ensure!(who.starts_with(&format!("{pop}/")), "{pop}: {who}");
             }
         }
 
@@ -134,7 +135,7 @@ async fn each_pop_serves_its_own_and_nothing_is_left_behind() -> Result<()> {
             ensure!(!again.is_empty() && again != host, "{again:?}");
             let at = format!("127.0.2.1:{port}").parse()?;
             let who = served_by(at).await?;
-            ensure!(who == "iad/iad-1", "{who}");
+            ensure!(who.starts_with("iad/"), "{who}");
             Ok(())
         })
         .await

@@ -115,6 +115,7 @@ impl Servers<'_> {
             pop: pop.name.clone(),
             region: pop.region.clone(),
             hub_urls: vec![format!("nats-leaf://{hub}")],
+            hub_ca: None,
         };
         let server = self
             .run(name, &config.to_string(), Some(name), port)
@@ -141,6 +142,7 @@ impl Servers<'_> {
             listen: format!("127.0.0.1:{port}"),
             monitor: None,
             store: store.to_owned(),
+            tls: None,
             users: self.keys.clients(name)?,
             data: self.data.clone(),
         })

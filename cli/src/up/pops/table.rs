@@ -57,7 +57,7 @@ pub struct Url {
     pub url: String,
     /// The status of the answer.
     pub status: u16,
-    /// Who gave it, as `POP/HOST`, where the HTTP server is told to say so.
+    /// Who gave it, as `POP/HOST` by name, where the HTTP server is told to say so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub served_by: Option<String>,
 }

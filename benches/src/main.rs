@@ -9,6 +9,7 @@
 //! - [`convergence`]: an application deployed, a host killed, an image replaced under load.
 //! - [`startup`]: from `trellis up` to the first answer.
 //! - [`scheduler`]: wadm's plans.
+//! - [`control`]: 1,000 hosts that only stand there, and wadm that watches them.
 //!
 //! With what:
 //! - [`row`], [`report`], [`machine`], [`readme`]: a figure, all of them, on what, and for whom.
@@ -17,6 +18,7 @@
 
 mod block;
 mod bodies;
+mod control;
 mod convergence;
 mod instances;
 mod latency;
@@ -115,6 +117,8 @@ enum What {
     Startup,
     /// Plans for a lattice of 1,000 hosts.
     Scheduler,
+    /// Messages and processor time of 1,000 hosts that only stand there.
+    Control,
     /// Only writes the README's figures from the results that were kept.
     Readme,
     /// The plain hyper server itself.
@@ -131,7 +135,7 @@ enum What {
     Peer(routes::peer::Peer),
 }
 
-const ALL: [Group; 8] = [
+const ALL: [Group; 9] = [
     Group::Requests,
     Group::Routes,
     Group::Instances,
@@ -140,6 +144,7 @@ const ALL: [Group; 8] = [
     Group::Convergence,
     Group::Startup,
     Group::Scheduler,
+    Group::Control,
 ];
 
 #[tokio::main]
@@ -165,6 +170,7 @@ async fn run() -> Result<()> {
         What::Convergence => Group::Convergence,
         What::Startup => Group::Startup,
         What::Scheduler => Group::Scheduler,
+        What::Control => Group::Control,
         What::Readme => return readme::write(),
         What::Reference { port, redis } => return reference::serve(port, redis).await,
         What::Peer(peer) => return peer.run().await,
@@ -233,5 +239,6 @@ async fn measure(group: Group, plan: &Plan) -> Result<Vec<Row>> {
         Group::Convergence => convergence::measure(plan).await,
         Group::Startup => startup::measure(plan).await,
         Group::Scheduler => scheduler::measure(plan).await,
+        Group::Control => control::measure(plan).await,
     }
 }

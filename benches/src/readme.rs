@@ -12,7 +12,7 @@ const BEGIN: &str =
 const END: &str = "<!-- end of figures -->\n";
 
 /// The groups in their order, and what is said above each.
-const GROUPS: [(Group, &str); 8] = [
+const GROUPS: [(Group, &str); 9] = [
     (
         Group::Requests,
         "HTTP requests through the http-server provider to an actor, a fresh instance for each:",
@@ -33,6 +33,10 @@ const GROUPS: [(Group, &str); 8] = [
     ),
     (Group::Startup, "On a developer's machine:"),
     (Group::Scheduler, "wadm's plans, on one core:"),
+    (
+        Group::Control,
+        "1,000 light-weight hosts on one nats-server, once all is deployed; 100 % is one core:",
+    ),
 ];
 
 /// The results that are kept with the project.

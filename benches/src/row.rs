@@ -24,6 +24,8 @@ pub enum Group {
     Startup,
     /// wadm's plans.
     Scheduler,
+    /// Hosts that only stand there.
+    Control,
 }
 
 /// What a figure is in.
@@ -45,6 +47,12 @@ pub enum Unit {
     MibPerSecond,
     #[serde(rename = "failed requests")]
     Failed,
+    #[serde(rename = "messages/s")]
+    MessagesPerSecond,
+    #[serde(rename = "bytes/s")]
+    BytesPerSecond,
+    #[serde(rename = "% of a core")]
+    CorePercent,
 }
 
 impl fmt::Display for Unit {
@@ -58,6 +66,9 @@ impl fmt::Display for Unit {
             Self::Mib => "MiB",
             Self::MibPerSecond => "MiB/s",
             Self::Failed => "failed requests",
+            Self::MessagesPerSecond => "messages/s",
+            Self::BytesPerSecond => "bytes/s",
+            Self::CorePercent => "% of a core",
         })
     }
 }

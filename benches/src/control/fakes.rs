@@ -131,7 +131,7 @@ impl Group {
         let host = &self.hosts[at];
         let subject = self.subjects.beat(&host.host_id);
         self.client.publish(subject, "".into()).await?;
-        if (round + at) % BEATS == 0 {
+        if (round + at).is_multiple_of(BEATS) {
             let event = Event::HostHeartbeat(host.clone());
             self.tell(&host.host_id, &event).await?;
         }

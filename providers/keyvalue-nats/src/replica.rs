@@ -21,7 +21,7 @@ use tokio::{
     time::Instant,
 };
 use trellis_provider::{
-    contract::mirror::{Incarnation, Mirror},
+    contract::mirror::{Incarnation, Mirror, SILENT},
     keyvalue::Error,
 };
 
@@ -29,6 +29,11 @@ use ahead::Ahead;
 
 /// How often the copy is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A copy that hears nothing for so many looks, while the hub answers, is made anew: by itself it would go on in half a
+/// minute, and if the hub went away again before that, what was written meanwhile could not be read.
+const STUCK: u32 = 3;
+/// A copy larger than this is left to go on by itself.
+const MAX_RENEWED_BYTES: u64 = 64 * 1024 * 1024;
 /// How long the hub may take to say that it is there.
 const HUB_SIGN: Duration = Duration::from_secs(1);
 /// How long a read at the hub may take while it can be had here, too.
@@ -43,8 +48,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_micros(500), Duration::from_
 enum Standing {
     /// It follows.
     Live,
-    /// The hub answers, and the copy lacks some of what is there.
-    Behind,
+    /// The hub answers, and the copy lacks some of what is there; whether it is on its way to have it.
+    Behind { hears: bool },
     /// The hub is away; whether the copy has all that was there when the copy was made.
     Cut { is_whole: bool },
 }
@@ -81,7 +86,7 @@ impl Replica {
             hub,
             ahead: Ahead::default(),
         });
-        let (sender, standing) = watch::channel(Standing::Behind);
+        let (sender, standing) = watch::channel(Standing::Behind { hears: true });
         let mut watching = JoinSet::new();
         watching.spawn(watch_copy(shared.clone(), sender));
         Self {
@@ -99,22 +104,24 @@ impl Replica {
         at_hub: impl Future<Output = Result<Option<Bytes>, Error>>,
     ) -> Result<Option<Bytes>, Error> {
         let standing = *self.standing.borrow();
-        match standing {
-            Standing::Live => match self.here(key).await {
+        if let Standing::Live | Standing::Cut { is_whole: true } = standing {
+            match self.here(key).await {
                 Ok(Here::Value(value)) => return Ok(value),
-                Ok(Here::Late) => return at_hub.await,
+                Ok(Here::Late) => {}
                 Err(error) => {
                     tracing::debug!(%error, "this PoP's copy can't be read; reading at the hub");
-                    return at_hub.await;
-                }
-            },
-            Standing::Behind => {
-                if let Ok(Ok(value)) = tokio::time::timeout(HUB_READ, at_hub).await {
-                    return Ok(value);
                 }
             }
-            Standing::Cut { is_whole: false } => return Err(self.no_copy()),
-            Standing::Cut { is_whole: true } => {}
+        }
+        if standing == Standing::Live {
+            return at_hub.await;
+        }
+        // It may be back since, or be gone.
+        if let Ok(Ok(value)) = tokio::time::timeout(HUB_READ, at_hub).await {
+            return Ok(value);
+        }
+        if self.shared.cut().await != (Standing::Cut { is_whole: true }) {
+            return Err(self.no_copy());
         }
         match self.here(key).await? {
             Here::Value(value) => Ok(value),
@@ -126,21 +133,23 @@ impl Replica {
     pub(crate) async fn to_list(&self) -> Result<Option<Store>, Error> {
         let standing = *self.standing.borrow();
         match standing {
-            Standing::Live if self.shared.ahead.is_empty() => self.open().await.map(Some),
-            Standing::Live | Standing::Behind => Ok(None),
-            Standing::Cut { is_whole: false } => Err(self.no_copy()),
-            Standing::Cut { .. } if self.shared.ahead.is_empty() => self.open().await.map(Some),
-            Standing::Cut { .. } => Err(self.late()),
+            Standing::Live | Standing::Cut { is_whole: true } if self.shared.ahead.is_empty() => {
+                self.open().await.map(Some)
+            }
+            _ => Ok(None),
         }
     }
 
     /// Waits until the copy has a write, for as long as that may be waited for. A write it has not got by then is read at
-    /// the hub.
+    /// the hub. A copy that doesn't even hear of the hub is not waited for: nobody reads it.
     pub(crate) async fn caught_up(&self, key: &str, revision: u64, until: Option<Instant>) {
         let limit = Instant::now() + CATCH_UP;
         let limit = until.map_or(limit, |until| until.min(limit));
         let mut pause = PAUSE.0;
-        while *self.standing.borrow() == Standing::Live {
+        while matches!(
+            *self.standing.borrow(),
+            Standing::Live | Standing::Behind { hears: true }
+        ) {
             if self.has(key, revision).await {
                 return;
             }
@@ -217,10 +226,10 @@ impl Replica {
 
 /// Looks at the copy again and again, and tells how it stands.
 async fn watch_copy(shared: Arc<Shared>, standing: watch::Sender<Standing>) {
-    let mut of = None;
+    let mut seen = Seen::default();
     loop {
         let before = *standing.borrow();
-        let now = shared.look(before, &mut of).await;
+        let now = shared.look(before, &mut seen).await;
         if now != before {
             tracing::info!(
                 bucket = shared.mirror.bucket(),
@@ -234,14 +243,24 @@ async fn watch_copy(shared: Arc<Shared>, standing: watch::Sender<Standing>) {
     }
 }
 
+/// What is remembered from one look to the next.
+#[derive(Default)]
+struct Seen {
+    /// The bucket.
+    of: Option<Incarnation>,
+    /// How often, one look after the other, the hub answered and the copy did not hear of it.
+    silent: u32,
+}
+
 impl Shared {
-    async fn look(&self, before: Standing, of: &mut Option<Incarnation>) -> Standing {
+    async fn look(&self, before: Standing, seen: &mut Seen) -> Standing {
         // Beside the provider, this costs next to nothing: as long as it follows, the hub is not asked.
         if before == Standing::Live
             && let Ok(Some(copy)) = self.mirror.look().await
             && copy.is_live()
         {
             self.ahead.reached(copy.last_sequence);
+            seen.silent = 0;
             return Standing::Live;
         }
         let name = format!("KV_{}", self.mirror.bucket());
@@ -260,27 +279,38 @@ impl Shared {
         };
         // Not made yet; who writes or reads first makes it.
         let Some(bucket) = bucket else {
-            return Standing::Behind;
+            return Standing::Behind { hears: true };
         };
         let incarnation = Incarnation::of(&bucket);
-        if of
-            .replace(incarnation)
-            .is_some_and(|before| before != incarnation)
-        {
+        let before = seen.of.replace(incarnation);
+        if before.is_some_and(|before| before != incarnation) {
             self.ahead.forget();
         }
         if let Err(error) = self.mirror.keep(&bucket).await {
             tracing::warn!(bucket = self.mirror.bucket(), %error, "the bucket is not copied to this PoP");
-            return Standing::Behind;
+            return Standing::Behind { hears: false };
         }
         match self.mirror.look().await {
-            Ok(Some(copy))
-                if copy.is_live() && copy.last_sequence >= bucket.state.last_sequence =>
-            {
+            Ok(Some(copy)) => {
                 self.ahead.reached(copy.last_sequence);
-                Standing::Live
+                // One that was made just now has heard nothing yet, and soon will.
+                let hears = copy.silent_for.is_none_or(|silent| silent <= SILENT);
+                seen.silent = match hears {
+                    true => 0,
+                    false => seen.silent + 1,
+                };
+                if seen.silent >= STUCK && copy.bytes <= MAX_RENEWED_BYTES {
+                    seen.silent = 0;
+                    if let Err(error) = self.mirror.renew(&copy, &bucket).await {
+                        tracing::warn!(bucket = self.mirror.bucket(), %error, "this PoP's copy is not made anew");
+                    }
+                }
+                match copy.is_live() && copy.last_sequence >= bucket.state.last_sequence {
+                    true => Standing::Live,
+                    false => Standing::Behind { hears },
+                }
             }
-            _ => Standing::Behind,
+            _ => Standing::Behind { hears: false },
         }
     }
 

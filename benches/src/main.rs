@@ -10,6 +10,8 @@
 //! - [`startup`]: from `trellis up` to the first answer.
 //! - [`scheduler`]: wadm's plans.
 //! - [`control`]: 1,000 hosts that only stand there, and wadm that watches them.
+//! - [`overload`]: far more requests than an actor can take.
+//! - [`crowd`]: 10,000 actors on one host.
 //!
 //! With what:
 //! - [`row`], [`report`], [`machine`], [`readme`]: a figure, all of them, on what, and for whom.
@@ -20,11 +22,13 @@ mod block;
 mod bodies;
 mod control;
 mod convergence;
+mod crowd;
 mod instances;
 mod latency;
 mod load;
 mod machine;
 mod memory;
+mod overload;
 mod plain_wasmtime;
 mod process_memory;
 mod readme;
@@ -119,6 +123,10 @@ enum What {
     Scheduler,
     /// Messages and processor time of 1,000 hosts that only stand there.
     Control,
+    /// Far more requests than an actor can take.
+    Overload,
+    /// 10,000 different actors on one host. Takes some ten minutes and 4 GiB, and is measured only when it is named.
+    Crowd,
     /// Only writes the README's figures from the results that were kept.
     Readme,
     /// The plain hyper server itself.
@@ -135,7 +143,7 @@ enum What {
     Peer(routes::peer::Peer),
 }
 
-const ALL: [Group; 9] = [
+const ALL: [Group; 10] = [
     Group::Requests,
     Group::Routes,
     Group::Instances,
@@ -145,6 +153,7 @@ const ALL: [Group; 9] = [
     Group::Startup,
     Group::Scheduler,
     Group::Control,
+    Group::Overload,
 ];
 
 #[tokio::main]
@@ -171,6 +180,8 @@ async fn run() -> Result<()> {
         What::Startup => Group::Startup,
         What::Scheduler => Group::Scheduler,
         What::Control => Group::Control,
+        What::Overload => Group::Overload,
+        What::Crowd => Group::Crowd,
         What::Readme => return readme::write(),
         What::Reference { port, redis } => return reference::serve(port, redis).await,
         What::Peer(peer) => return peer.run().await,
@@ -240,5 +251,7 @@ async fn measure(group: Group, plan: &Plan) -> Result<Vec<Row>> {
         Group::Startup => startup::measure(plan).await,
         Group::Scheduler => scheduler::measure(plan).await,
         Group::Control => control::measure(plan).await,
+        Group::Overload => overload::measure(plan).await,
+        Group::Crowd => crowd::measure(plan).await,
     }
 }

@@ -12,7 +12,7 @@ const BEGIN: &str =
 const END: &str = "<!-- end of figures -->\n";
 
 /// The groups in their order, and what is said above each.
-const GROUPS: [(Group, &str); 9] = [
+const GROUPS: [(Group, &str); 11] = [
     (
         Group::Requests,
         "HTTP requests through the http-server provider to an actor, a fresh instance for each:",
@@ -37,6 +37,11 @@ const GROUPS: [(Group, &str); 9] = [
         Group::Control,
         "1,000 light-weight hosts on one nats-server, once all is deployed; 100 % is one core:",
     ),
+    (
+        Group::Overload,
+        "An actor with 8 instances of 10 ms each, and 1,400 connections that ask it:",
+    ),
+    (Group::Crowd, "Many actors on one host:"),
 ];
 
 /// The results that are kept with the project.

@@ -26,6 +26,10 @@ pub enum Group {
     Scheduler,
     /// Hosts that only stand there.
     Control,
+    /// More requests than can be taken.
+    Overload,
+    /// Many actors on one host.
+    Crowd,
 }
 
 /// What a figure is in.

@@ -37,3 +37,5 @@ mod reuse;
 mod stats;
 #[path = "runtime/types.rs"]
 mod types;
+#[path = "runtime/ways.rs"]
+mod ways;

@@ -139,8 +139,13 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins.
+    /// Begins; each next request is sent when the last one is answered.
     pub fn start(at: SocketAddr, path: &str, connections: usize) -> Self {
+        Self::paced(at, path, connections, Duration::ZERO)
+    }
+
+    /// The same, with a pause after each answer, so that many loads fit on a small machine.
+    pub fn paced(at: SocketAddr, path: &str, connections: usize, pause: Duration) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (stop, stopped) = watch::channel(false);
         let mut workers = JoinSet::new();
@@ -158,9 +163,14 @@ impl Load {
                         Ok(answer) => (answer.status, answer.body),
                         Err(reason) => (0, format!("{reason:#}")),
                     };
-                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                    *seen.answers.entry(answer).or_default() += 1;
-                    seen.longest = seen.longest.max(begun.elapsed());
+                    {
+                        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                        *seen.answers.entry(answer).or_default() += 1;
+                        seen.longest = seen.longest.max(begun.elapsed());
+                    }
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
+                    }
                 }
             });
         }

@@ -474,7 +474,7 @@ async fn it_keeps_its_place_among_those_that_share_the_load() -> Result<()> {
 /// Where it sleeps on two hosts and is stopped on one of them, the calls that still come there are answered.
 #[tokio::test]
 async fn stopping_one_that_sleeps_loses_no_call() -> Result<()> {
-    let mut lattice = Lattice::start().await?;
+    let lattice = Lattice::start().await?;
     let hosts = [lattice.host().await?, lattice.host().await?];
     let image = guest(lattice.folder.path(), 0)?;
     for round in 0..10 {

@@ -57,9 +57,18 @@ impl Kit {
         Self::with_targets(few_calls(), Arc::default())
     }
 
+    /// One whose actors and handlers reach each other over a way of the test's own, as if on different hosts.
+    pub fn over(config: RuntimeConfig, way: Arc<dyn Way>) -> Self {
+        let targets = Targets {
+            way: Some(way),
+            ..Targets::default()
+        };
+        Self::with_targets(config, Arc::new(targets))
+    }
+
     pub fn with(config: RuntimeConfig) -> Self {
         let targets = Targets {
-            locals: Some(LocalActors::default()),
+            locals: Some(Arc::default()),
             ..Targets::default()
         };
         Self::with_targets(config, Arc::new(targets))
@@ -108,7 +117,7 @@ impl Kit {
         };
         change(&mut options);
         let actor = Actor::start(&self.runtime, &module, options).unwrap();
-        self.serve(actor.id().as_str(), actor.clone());
+        self.reach(actor.id().as_str(), actor.clone()).await;
         if let Some(locals) = &self.targets.locals {
             locals.add(&actor);
         }
@@ -118,6 +127,24 @@ impl Kit {
     /// Lets a handler be called under a name.
     pub fn serve(&self, target: &str, handler: Arc<dyn Handler>) {
         self.targets.handlers.insert(id(target), handler);
+    }
+
+    /// The same, and over the kit's way if it has one: when this ends, calls reach the handler.
+    pub async fn reach(&self, target: &str, handler: Arc<dyn Handler>) {
+        if let Some(way) = &self.targets.way {
+            way.serve(id(target), handler.clone()).await;
+        }
+        self.serve(target, handler);
+    }
+
+    /// The way to a target as a host has it: in process to an actor that runs here and has room.
+    pub fn route(&self, target: &str) -> Arc<dyn Route> {
+        let target = id(target);
+        let otherwise = self.targets.route(&target);
+        match &self.targets.locals {
+            Some(locals) => locals.route(&target, otherwise),
+            None => otherwise,
+        }
     }
 
     /// Puts a link of that name, for example `link("a", "default", "wasi:keyvalue/store,atomics", "kv")`.
@@ -164,14 +191,27 @@ pub fn id(name: &str) -> ComponentId {
     ComponentId::new(name.replace('_', "-")).unwrap()
 }
 
+/// A way between hosts.
+pub trait Way: Send + Sync {
+    /// Lets a handler be called over it; when this ends, calls reach it.
+    fn serve(&self, target: ComponentId, handler: Arc<dyn Handler>) -> BoxFuture<'_, ()>;
+
+    /// The way to a target.
+    fn route(&self, target: &ComponentId) -> Arc<dyn Route>;
+}
+
 #[derive(Default)]
 struct Targets {
     handlers: Arc<DashMap<ComponentId, Arc<dyn Handler>>>,
-    locals: Option<LocalActors>,
+    locals: Option<Arc<LocalActors>>,
+    way: Option<Arc<dyn Way>>,
 }
 
 impl Routes for Targets {
     fn route(&self, target: &ComponentId) -> Arc<dyn Route> {
+        if let Some(way) = &self.way {
+            return way.route(target);
+        }
         Arc::new(InProcess {
             target: target.clone(),
             handlers: self.handlers.clone(),

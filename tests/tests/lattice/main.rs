@@ -6,6 +6,7 @@ mod bad_input;
 mod calls;
 mod claims;
 mod counter;
+mod faults;
 mod health;
 mod links;
 mod messaging;

@@ -17,7 +17,10 @@ use trellis_lattice::{
     claims::HostKey,
     topology::{HUB, Role},
 };
-use trellis_wadm::names;
+use trellis_wadm::{
+    manifest::{Component, Trait, TraitProperties},
+    names,
+};
 
 use super::{
     answer::{self, Answered, Endpoint},
@@ -27,7 +30,8 @@ use super::{
     running::Running,
 };
 use crate::{
-    app::{client::AppClient, manifest::Local},
+    app::{client::AppClient, manifest::Local, wait},
+    exit::NoAnswer,
     host::HostSettings,
     lattice::keys::Keys,
     session::{Options, Session},
@@ -255,6 +259,10 @@ impl Wanted<'_> {
             .iter()
             .map(|app| apps::deploy(&client, app, within, self.progress));
         futures::future::try_join_all(deploying).await?;
+        for app in applications {
+            self.listens(&session, up, app, within).await?;
+            wait::until_deployed(&client, app.name(), within, |_| {}).await?;
+        }
 
         let mut ready = Ready {
             lattice: up.options.lattice.to_string(),
@@ -283,6 +291,66 @@ impl Wanted<'_> {
         Ok(ready)
     }
 
+    /// Waits until an application's servers run where they are to. A manager that has just begun may call deployed what was
+    /// when it ended.
+    async fn listens(
+        &self,
+        session: &Session,
+        up: &Up,
+        app: &Local,
+        within: Duration,
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + within;
+        for endpoint in answer::endpoints(&app.manifest) {
+            let Some((component, provider)) = listener(app, &endpoint)? else {
+                continue;
+            };
+            let wanted = self.servers_of(component);
+            loop {
+                let asked = up.hosts.values().map(|id| session.control.inventory(id));
+                let answers = futures::future::join_all(asked).await;
+                let running = answers
+                    .iter()
+                    .flatten()
+                    .filter(|inventory| inventory.provider(&provider).is_some())
+                    .count();
+                if running >= wanted {
+                    break;
+                }
+                if Instant::now() > deadline {
+                    return Err(NoAnswer(format!(
+                        "{provider} runs on {running} of {wanted} hosts after {}",
+                        humantime::format_duration(within)
+                    ))
+                    .into());
+                }
+                sleep(INTERVAL).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// On how many hosts a server is to run, at least.
+    fn servers_of(&self, component: &Component) -> usize {
+        let traits = component.traits();
+        let bounded = traits
+            .iter()
+            .any(|one| matches!(one.properties, TraitProperties::Placement(_)));
+        let arguments = self.host.arguments();
+        let tainted = arguments.iter().any(|one| one.starts_with("--taint"));
+        let scaled = traits.iter().find_map(|one| match &one.properties {
+            TraitProperties::Spread(spread) => Some((one.ty == Trait::DAEMON, spread)),
+            _ => None,
+        });
+        match scaled {
+            Some((_, spread)) if spread.instances == 0 => 0,
+            Some((true, spread)) if spread.spread.is_empty() && !bounded && !tainted => {
+                self.pops.iter().map(|pop| pop.hosts.len()).sum()
+            }
+            _ => 1,
+        }
+    }
+
     /// Asks at one host for every application that listens there.
     async fn ask(
         &self,
@@ -304,7 +372,7 @@ impl Wanted<'_> {
         let mut urls = Vec::new();
         for app in applications {
             for endpoint in answer::endpoints(&app.manifest) {
-                if !listener(app, &endpoint)?.is_some_and(|provider| runs(&provider)) {
+                if !listener(app, &endpoint)?.is_some_and(|(_, provider)| runs(&provider)) {
                     continue;
                 }
                 // One that listens at a certain address does so wherever it runs.
@@ -330,8 +398,11 @@ impl Wanted<'_> {
     }
 }
 
-/// The id of the provider that listens.
-fn listener(app: &Local, endpoint: &Endpoint) -> anyhow::Result<Option<ComponentId>> {
+/// The component that listens, and its id in the lattice.
+fn listener<'a>(
+    app: &'a Local,
+    endpoint: &Endpoint,
+) -> anyhow::Result<Option<(&'a Component, ComponentId)>> {
     let components = &app.manifest.spec.components;
     let component = components
         .iter()
@@ -339,7 +410,7 @@ fn listener(app: &Local, endpoint: &Endpoint) -> anyhow::Result<Option<Component
     component
         .map(|component| {
             let id = names::component_id(app.name(), &component.name, component.properties());
-            Ok(id?)
+            Ok((component, id?))
         })
         .transpose()
 }

@@ -29,7 +29,7 @@ use trace::Trace;
 
 /// Examples, and what `--trace` shows.
 pub const HELP: &str = "\
-Examples:
+Example:
   trellis call shop-greeter greet.greet '\"Ada\"'
   trellis call shop-greeter greet.greet '\"Ada\"' --trace --pop fra
 

@@ -66,9 +66,13 @@ async fn run() -> Result<()> {
     let client = settings.connect("probe").await?;
     let id = data.provider_key.to_string();
     let lattice = &data.lattice_rpc_prefix;
-    let mut messages = client
-        .subscribe(format!("wasmbus.rpc.{lattice}.{id}.>"))
-        .await?;
+    // To what a 1.x provider subscribes, and to nothing else.
+    let mut all = Vec::new();
+    for what in ["health", "linkdefs.*", "config.*", "default.*"] {
+        let subject = format!("wasmbus.rpc.{lattice}.{id}.{what}");
+        all.push(client.subscribe(subject).await?);
+    }
+    let mut messages = futures::stream::select_all(all);
     client.flush().await?;
     let tell = async |what: Value| -> Result<()> {
         client

@@ -85,9 +85,10 @@ pub(crate) async fn watch(
 impl Asked {
     async fn ask(&self, client: &Client) -> Result<Health, String> {
         let silent = || "it does not listen for health requests".to_owned();
-        let answer = match request(client, self.own.clone()).await? {
-            Some(answer) => answer,
-            None => {
+        let answer = match request(client, self.own.clone()).await {
+            Ok(Some(answer)) => answer,
+            // Nobody listens there, or one that listens to everything of its id and knows the 1.x form only.
+            Ok(None) | Err(_) => {
                 let answer = request(client, self.shared.clone()).await?;
                 let answer = answer.ok_or_else(silent)?;
                 // A provider of ours says whose it is; one of 1.x doesn't, and has to be believed.

@@ -281,7 +281,9 @@ pub async fn draining_finishes_what_runs_and_takes_no_more<S: Setting>() {
     let route = setting.route();
     let running = tokio::spawn({
         let route = route.clone();
-        async move { unary(&route, "running").await }
+        // Longer than anything here is waited for, so that what is late says which it was.
+        let call = call_within(Duration::from_secs(60), Outgoing::unary("running"));
+        async move { route.call(call).await }
     });
     soon("the call runs", entered.notified()).await;
     let mut draining = tokio::spawn(serving.drain());
@@ -297,10 +299,8 @@ pub async fn draining_finishes_what_runs_and_takes_no_more<S: Setting>() {
     })
     .await;
     gate.notify_one();
-    assert_eq!(
-        soon("the running call", running).await.unwrap().unwrap(),
-        "running"
-    );
+    let ran = soon("the running call", running).await.unwrap().unwrap();
+    assert_eq!(ran.root, "running");
     soon("the drain", &mut draining).await.unwrap();
 }
 

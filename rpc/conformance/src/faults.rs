@@ -198,18 +198,13 @@ pub async fn after_an_interruption_calls_go_on<S: Setting>() {
         stuck.entered.load(Ordering::SeqCst) == 1
     })
     .await;
-    let started = Instant::now();
     setting.interrupt().await;
     let error = soon("the call in flight", in_flight)
         .await
         .unwrap()
         .unwrap_err();
+    // It heard of the interruption, before its deadline would have ended it.
     assert!(matches!(error, CallError::Transport(_)), "{error}");
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        started.elapsed()
-    );
     until("calls go through again", || async {
         unary(&route, "back").await.is_ok()
     })

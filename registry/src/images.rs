@@ -211,6 +211,13 @@ impl Image {
         &self.resolved
     }
 
+    /// The reference that means exactly this, also when its tag means something else by now.
+    pub fn exact(&self) -> String {
+        self.reference
+            .with_digest(self.resolved.manifest)
+            .to_string()
+    }
+
     /// Reads its content, which is verified once more.
     ///
     /// # Errors

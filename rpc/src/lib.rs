@@ -22,6 +22,9 @@ pub mod trace;
 pub mod trail;
 pub mod value;
 
+/// For the macros: who uses them needs no dependency of its own.
+#[doc(hidden)]
+pub use bytes;
 pub use call::{
     Call, CallContext, Handler, Incoming, IncomingCall, Operation, Outgoing, Route, RouteKind,
 };

@@ -32,21 +32,31 @@ pub fn built(name: &str) -> Result<Vec<u8>> {
     without_claims(&bytes).with_context(|| path.display().to_string())
 }
 
-/// The `trellis` program of the same build.
+/// The `trellis` program: `TRELLIS_BIN`, else that of the same build, else, for who tests a provider outside this project,
+/// the one on PATH.
 ///
 /// # Errors
-/// It is not built.
+/// There is none.
 pub fn trellis() -> Result<PathBuf> {
-    let path = match std::env::var_os("TRELLIS_BIN") {
-        Some(path) => path.into(),
-        None => project().join("target/release/trellis"),
-    };
-    anyhow::ensure!(
-        path.is_file(),
-        "{} is not there: run `cargo build --release --bin trellis` first, or `cargo xtask test`",
-        path.display()
-    );
-    Ok(path)
+    if let Some(told) = std::env::var_os("TRELLIS_BIN").map(PathBuf::from) {
+        anyhow::ensure!(
+            told.is_file(),
+            "TRELLIS_BIN says {}, where nothing is",
+            told.display()
+        );
+        return Ok(told);
+    }
+    let built = project().join("target/release/trellis");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join("trellis"));
+    let mut places = std::iter::once(built.clone()).chain(on_path);
+    places.find(|place| place.is_file()).with_context(|| {
+        format!(
+            "neither {} is there nor a `trellis` on PATH: run `cargo build --release --bin trellis` first, or `cargo xtask \
+             test`, or say with TRELLIS_BIN where it is",
+            built.display()
+        )
+    })
 }
 
 /// A built actor, signed by `issuer` with grants for what it imports, written to `directory`; its reference.
@@ -58,6 +68,23 @@ pub fn signed(name: &str, issuer: &AccountKey, directory: &Path) -> Result<Strin
     if !path.exists() {
         write_signed(&path, name, &built(name)?, issuer)?;
     }
+    Ok(reference(&path))
+}
+
+/// Anybody's component, signed as [`signed`] does and written to `directory` under a name of its own; its reference.
+///
+/// # Errors
+/// There is no such file, it is no component, or it can't be written.
+pub fn signed_file(
+    file: &Path,
+    name: &str,
+    issuer: &AccountKey,
+    directory: &Path,
+) -> Result<String> {
+    let bytes = fs::read(file).with_context(|| format!("component {}", file.display()))?;
+    let bytes = without_claims(&bytes).with_context(|| file.display().to_string())?;
+    let path = directory.join(format!("{name}.wasm"));
+    write_signed(&path, name, &bytes, issuer)?;
     Ok(reference(&path))
 }
 

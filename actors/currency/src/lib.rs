@@ -20,6 +20,9 @@ mod bindings {
 /// How much is read at once of the stream of rates.
 const READ_BYTES: u64 = 4096;
 
+/// More people than the converter shares money among: it refuses them.
+const MOST: u32 = 1_001;
+
 struct Shop;
 
 impl checkout::Guest for Shop {
@@ -34,7 +37,7 @@ impl checkout::Guest for Shop {
     }
 
     fn split(money: Money, people: u32) -> Result<Vec<Money>, Error> {
-        converter::split(&money, &vec![1; people as usize])
+        converter::split(&money, &vec![1; people.min(MOST) as usize])
     }
 
     fn set_rate(currency: String, rate: String) -> Result<u32, Error> {

@@ -16,7 +16,7 @@ where
 }
 
 /// A call of a function that the interface doesn't have.
-pub(crate) fn unknown_function(operation: &Operation, context: &CallContext) -> CallError {
+pub fn unknown_function(operation: &Operation, context: &CallContext) -> CallError {
     let target = context.target_id.as_deref().unwrap_or("this provider");
     CallError::UnknownFunction {
         target: target.to_owned(),

@@ -5,6 +5,7 @@
 //! - [`Lattice`], [`Component`]: its place in the lattice, and calls to components.
 //! - [`LinkConfig`], [`LinkTable`], [`Shared`]: links, with their configuration as a Rust type ([`config`]), and what is
 //!   kept for them.
+//! - [`generate!`], [`generated`]: Rust for a WIT world of the author's own, answered and called.
 //! - [`keyvalue`], [`messaging`]: answering the interfaces that Trellis types itself.
 //!
 //! ```no_run
@@ -56,6 +57,7 @@ mod answers;
 pub mod config;
 mod control;
 mod error;
+pub mod generated;
 mod host_data;
 pub mod keyvalue;
 mod lattice;
@@ -79,4 +81,5 @@ pub use secrets::{Secret, Secrets, SecretsError};
 pub use shared::Shared;
 pub use trellis_lattice as contract;
 pub use trellis_lattice::provider::{Health, HostData};
+pub use trellis_provider_macros::generate;
 pub use trellis_rpc as rpc;

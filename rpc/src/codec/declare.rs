@@ -29,7 +29,7 @@ macro_rules! wire_record {
         }
 
         impl $crate::codec::Encode for $name {
-            fn encode(&self, out: &mut ::bytes::BytesMut) {
+            fn encode(&self, out: &mut $crate::bytes::BytesMut) {
                 $($crate::codec::Encode::encode(&self.$field, out);)+
             }
         }
@@ -83,7 +83,7 @@ macro_rules! wire_variant {
 
             impl $crate::codec::Encode for $name {
                 #[allow(clippy::redundant_pattern, reason = "the pattern names the payload where there is one")]
-                fn encode(&self, out: &mut ::bytes::BytesMut) {
+                fn encode(&self, out: &mut $crate::bytes::BytesMut) {
                     match self {
                         $(Self::$case $((payload @ $crate::wire_variant!(@any $payload)))? => {
                             $crate::codec::leb::put_unsigned(Case::$case as u64, out);

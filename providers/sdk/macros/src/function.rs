@@ -84,7 +84,7 @@ impl<'a> Described<'a> {
                 whose: &whose,
                 ..scope
             };
-            let name = match (param.name.as_str(), self.function.kind) {
+            let name = match (param.name.as_str(), &self.function.kind) {
                 // A method's first parameter is called as its resource is.
                 ("self", kind) => kind.resource().and_then(|id| {
                     let root = self.model.root(id);

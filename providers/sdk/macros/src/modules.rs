@@ -84,7 +84,6 @@ fn interface(model: &Model<'_>, used: Used) -> Result<TokenStream, Problem> {
         /// The interface on the wire.
         pub const INSTANCE: &str = #name;
     };
-    let by_type = function::module(&functions, &name)?;
     let calls = match used.imported {
         true => imported::calls(model, used, &functions)?,
         false => TokenStream::new(),
@@ -93,5 +92,7 @@ fn interface(model: &Model<'_>, used: Used) -> Result<TokenStream, Problem> {
         true => exported::answers(model, used, &functions)?,
         false => TokenStream::new(),
     };
+    // Last: what is wrong with a parameter is told with its name by those above.
+    let by_type = function::module(&functions, &name)?;
     Ok(quote!(#types #instance #by_type #calls #answers))
 }

@@ -68,7 +68,7 @@ fn paths(input: ParseStream<'_>) -> syn::Result<Vec<String>> {
     }
     let list;
     bracketed!(list in input);
-    let paths = list.parse_terminated(|item: ParseStream<'_>| text(item), Token![,])?;
+    let paths = list.parse_terminated(text, Token![,])?;
     Ok(paths.into_iter().collect())
 }
 

@@ -1,22 +1,30 @@
 //! The provider's configuration and a link's. See the README for the tables.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
     time::Duration,
 };
+
+use ipnet::IpNet;
 
 use serde::{Deserialize, de::IgnoredAny};
 use trellis_provider::config::SettingsError;
 
+use crate::{access::Format, rate::Limit, route::Route, tls::TlsFiles};
+
 /// Where a link listens when neither it nor the provider says so; 1.x's default.
-const DEFAULT_ADDRESS: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8000);
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8000);
 const DEFAULT_TIMEOUT_MS: u64 = 30_000;
 const DEFAULT_IDLE_TIMEOUT_MS: u64 = 60_000;
 const DEFAULT_MAX_HEADER_BYTES: usize = 64 * 1024;
 const DEFAULT_MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
 const DEFAULT_MAX_CONNECTIONS: usize = 4096;
 const DEFAULT_REPLACE_GRACE_MS: u64 = 2000;
+const DEFAULT_HEAD_TIMEOUT_MS: u64 = 30_000;
+const DEFAULT_COMPRESSION_MIN_BYTES: u64 = 1024;
+const MAX_TRUSTED_PROXIES: usize = 256;
 /// hyper reads a request's head into one buffer that can't be smaller than this.
 pub(crate) const MIN_HEADER_BYTES: usize = 8 * 1024;
 const MAX_HEADER_BYTES: usize = 1024 * 1024;
@@ -28,21 +36,38 @@ pub struct ServerConfig {
     /// Where a link listens that doesn't say so.
     #[serde(default = "default_address")]
     pub default_address: SocketAddr,
-    /// How requests find their link. Only `address`, a listener for each link, is there.
+    /// Which field of a link's must be there for requests to find it.
     #[serde(default)]
     pub routing_mode: RoutingMode,
+    /// The file that the access log goes to, instead of standard output.
+    pub access_log_file: Option<PathBuf>,
     /// How long an address without a link goes on listening, in milliseconds, for the link's successor.
     #[serde(default = "default_replace_grace_ms")]
     replace_grace_ms: u64,
 }
 
-/// How requests find their link.
+/// How requests find their link: 1.x's modes, of which a link may use all at once here. The mode only says what a link may
+/// not leave out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RoutingMode {
     /// By the address they come in at.
     #[default]
     Address,
+    /// By their path.
+    Path,
+    /// By their host.
+    Host,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Switch {
+    #[serde(alias = "true")]
+    On,
+    #[serde(alias = "false")]
+    Off,
 }
 
 /// A link's `source_config`. A field that neither this server nor 1.x's has is refused: it is a mistake that would have
@@ -64,10 +89,36 @@ pub struct LinkSettings {
     max_connections: Option<usize>,
     /// Whether responses say which host of which PoP answered.
     served_by: Option<bool>,
+    /// Which hosts are this link's: `www.example.com`, `*.example.com`.
+    host: Option<String>,
+    /// Which paths are this link's, by their beginning: `/api`.
+    path: Option<String>,
+    /// Whether the component sees paths without that beginning.
+    strip_prefix: Option<bool>,
+    /// The certificate's file.
+    #[serde(alias = "tls_cert_file")]
+    tls_cert: Option<PathBuf>,
+    /// The key's file.
+    #[serde(alias = "tls_priv_key_file")]
+    tls_key: Option<PathBuf>,
+    /// How long a client may take for a request's head, in milliseconds.
+    head_timeout_ms: Option<u64>,
+    /// Whether the component is told whom a request comes from.
+    forwarded_headers: Option<Switch>,
+    /// Whose word about that is believed: networks, `10.0.0.0/8`.
+    trusted_proxies: Vec<String>,
+    /// How requests are logged.
+    access_log: Option<Format>,
+    /// How often a client may ask: `100/s`.
+    rate_limit: Option<String>,
+    /// How many requests of a client may come at once.
+    rate_burst: Option<NonZeroU32>,
+    /// Whether responses are compressed.
+    compression: Option<Switch>,
+    /// From which size on.
+    compression_min_bytes: Option<u64>,
     // What 1.x's server has besides.
     port: IgnoredAny,
-    path: IgnoredAny,
-    host: IgnoredAny,
     cache_control: IgnoredAny,
     readonly_mode: IgnoredAny,
     cors_allowed_origins: IgnoredAny,
@@ -75,15 +126,13 @@ pub struct LinkSettings {
     cors_allowed_methods: IgnoredAny,
     cors_exposed_headers: IgnoredAny,
     cors_max_age_secs: IgnoredAny,
-    tls_cert_file: IgnoredAny,
-    tls_priv_key_file: IgnoredAny,
     config_file: IgnoredAny,
     config_b64: IgnoredAny,
     config_json: IgnoredAny,
 }
 
 /// What a link asks for, checked, with every default filled in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where to listen.
     pub address: SocketAddr,
@@ -99,6 +148,31 @@ pub struct Settings {
     pub max_connections: usize,
     /// Whether responses say which host of which PoP answered.
     pub served_by: bool,
+    /// Which requests are this link's.
+    pub route: Route,
+    /// Whether the component sees paths without the route's.
+    pub strip_prefix: bool,
+    /// What the address is encrypted with.
+    pub tls: Option<TlsFiles>,
+    /// How long a client may take for a request's head, the wait for it on a kept connection included.
+    pub head_timeout: Duration,
+    /// Whether the component is told whom a request comes from.
+    pub forwarded_headers: bool,
+    /// Whose word about that is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How requests are logged.
+    pub access_log: Format,
+    /// How often a client may ask.
+    pub rate_limit: Option<Limit>,
+    /// From which size on responses are compressed; `None`: not at all.
+    pub compression: Option<u64>,
+}
+
+impl Settings {
+    /// The route whose path the component does not see.
+    pub fn stripped_route(&self) -> Option<&Route> {
+        self.strip_prefix.then_some(&self.route)
+    }
 }
 
 fn default_address() -> SocketAddr {
@@ -143,6 +217,14 @@ impl LinkSettings {
             MIN_HEADER_BYTES,
             MAX_HEADER_BYTES,
         )?;
+        let head_timeout_ms = within(
+            "head_timeout_ms",
+            self.head_timeout_ms,
+            DEFAULT_HEAD_TIMEOUT_MS,
+            1,
+            MAX_TIMEOUT_MS,
+        )?;
+        let trusted_proxies = self.trusted_proxies()?;
         Ok(Settings {
             address: self.address.unwrap_or(server.default_address),
             timeout: Duration::from_millis(timeout_ms),
@@ -157,7 +239,101 @@ impl LinkSettings {
                 usize::MAX,
             )?,
             served_by: self.served_by.unwrap_or(false),
+            route: self.route(server.routing_mode)?,
+            strip_prefix: self.strip_prefix.unwrap_or(false),
+            tls: self.tls()?,
+            head_timeout: Duration::from_millis(head_timeout_ms),
+            // Who names proxies wants to hear of them.
+            forwarded_headers: match self.forwarded_headers {
+                None => !trusted_proxies.is_empty(),
+                Some(switch) => switch == Switch::On,
+            },
+            trusted_proxies,
+            access_log: self.access_log.unwrap_or_default(),
+            rate_limit: self.rate_limit()?,
+            compression: (self.compression == Some(Switch::On)).then(|| {
+                self.compression_min_bytes
+                    .unwrap_or(DEFAULT_COMPRESSION_MIN_BYTES)
+            }),
         })
+    }
+
+    fn route(&self, mode: RoutingMode) -> Result<Route, SettingsError> {
+        let needed = match mode {
+            RoutingMode::Path if self.path.is_none() => Some("path"),
+            RoutingMode::Host if self.host.is_none() => Some("host"),
+            _ => None,
+        };
+        if let Some(field) = needed {
+            return Err(SettingsError {
+                field,
+                problem: format!("it is missing, and the provider's `routing_mode` is `{field}`"),
+            });
+        }
+        if self.strip_prefix == Some(true) && self.path.is_none() {
+            return Err(SettingsError {
+                field: "strip_prefix",
+                problem: "it needs `path`, which says what is taken off".to_owned(),
+            });
+        }
+        Route::new(self.host.as_deref(), self.path.as_deref())
+    }
+
+    fn tls(&self) -> Result<Option<TlsFiles>, SettingsError> {
+        let missing = |field, other| {
+            let problem = format!("it is missing, and there is `{other}`");
+            Err(SettingsError { field, problem })
+        };
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles {
+                cert: cert.clone(),
+                key: key.clone(),
+            })),
+            (Some(_), None) => missing("tls_key", "tls_cert"),
+            (None, Some(_)) => missing("tls_cert", "tls_key"),
+        }
+    }
+
+    fn trusted_proxies(&self) -> Result<Vec<IpNet>, SettingsError> {
+        let wrong = |problem| SettingsError {
+            field: "trusted_proxies",
+            problem,
+        };
+        if self.trusted_proxies.len() > MAX_TRUSTED_PROXIES {
+            return Err(wrong(format!("more than {MAX_TRUSTED_PROXIES} networks")));
+        }
+        let networks = self.trusted_proxies.iter().map(|text| {
+            let network = text.parse::<IpNet>();
+            let network = network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            network.map_err(|_| {
+                let shown: String = text.chars().take(80).collect();
+                wrong(format!(
+                    "{shown:?} is neither an address nor a network such as 10.0.0.0/8"
+                ))
+            })
+        });
+        networks.collect()
+    }
+
+    fn rate_limit(&self) -> Result<Option<Limit>, SettingsError> {
+        let Some(text) = &self.rate_limit else {
+            return match self.rate_burst {
+                None => Ok(None),
+                Some(_) => Err(SettingsError {
+                    field: "rate_burst",
+                    problem: "it needs `rate_limit`".to_owned(),
+                }),
+            };
+        };
+        let rate: crate::rate::Rate = text.parse().map_err(|problem| SettingsError {
+            field: "rate_limit",
+            problem,
+        })?;
+        Ok(Some(Limit {
+            rate,
+            burst: self.rate_burst.unwrap_or(rate.requests),
+        }))
     }
 }
 
@@ -222,19 +398,102 @@ mod tests {
         // 1.x's are left alone, and it doesn't look at capitals.
         read("cors_allowed_origins", "[]").unwrap();
         read("READONLY_MODE", "true").unwrap();
+        read("tls_cert_file", "/a.pem").unwrap();
         let settings = read("ADDRESS", "127.0.0.1:80").unwrap();
         let settings = settings.check(&server()).unwrap();
         assert_eq!(settings.address.to_string(), "127.0.0.1:80");
     }
 
+    fn check(config: &[(&str, &str)]) -> Result<Settings, String> {
+        let config = config
+            .iter()
+            .map(|(field, value)| ((*field).to_owned(), (*value).to_owned()))
+            .collect();
+        let read = trellis_provider::config::from_config::<LinkSettings>("link", &config);
+        let settings = read.map_err(|error| error.to_string())?.check(&server());
+        settings.map_err(|error| error.to_string())
+    }
+
     #[test]
-    fn a_routing_mode_that_is_not_there_is_refused_and_not_ignored() {
+    fn what_goes_together_is_read_together() {
+        let plain = check(&[]).unwrap();
+        assert!(plain.route.takes_everything() && plain.tls.is_none());
+        assert!(!plain.forwarded_headers && plain.rate_limit.is_none());
+        assert_eq!((plain.access_log, plain.compression), (Format::Off, None));
+
+        let full = check(&[
+            ("host", "*.Example.com"),
+            ("path", "/api/"),
+            ("strip_prefix", "true"),
+            ("tls_cert_file", "/c.pem"),
+            ("tls_priv_key_file", "/k.pem"),
+            ("trusted_proxies", "10.0.0.0/8, ::1"),
+            ("access_log", "json"),
+            ("rate_limit", "100/s"),
+            ("rate_burst", "7"),
+            ("compression", "on"),
+        ])
+        .unwrap();
+        assert_eq!(full.route.to_string(), "host *.example.com, path /api");
+        assert_eq!(full.tls.unwrap().key.to_str(), Some("/k.pem"));
+        assert!(full.forwarded_headers && full.trusted_proxies.len() == 2);
+        assert_eq!(full.rate_limit.unwrap().burst.get(), 7);
+        assert_eq!(full.compression, Some(1024));
+        let untold = check(&[
+            ("trusted_proxies", "10.0.0.1"),
+            ("forwarded_headers", "off"),
+        ]);
+        assert!(!untold.unwrap().forwarded_headers);
+    }
+
+    #[test]
+    fn what_does_not_go_together_names_the_field() {
+        for (config, problem) in [
+            (
+                &[("tls_cert", "/c.pem")][..],
+                "field `tls_key`: it is missing, and there is `tls_cert`",
+            ),
+            (
+                &[("strip_prefix", "true")],
+                "field `strip_prefix`: it needs `path`, which says what is taken off",
+            ),
+            (
+                &[("rate_burst", "3")],
+                "field `rate_burst`: it needs `rate_limit`",
+            ),
+            (
+                &[("rate_limit", "many")],
+                "field `rate_limit`: \"many\" is not a rate such as 100/s, 600/m or 1000/h, of 1 to 1000000 requests",
+            ),
+            (
+                &[("trusted_proxies", "10.0.0.0/8, all")],
+                "field `trusted_proxies`: \"all\" is neither an address nor a network such as 10.0.0.0/8",
+            ),
+            (
+                &[("access_log", "nginx")],
+                "link: field `access_log`: unknown variant `nginx`, expected one of `off`, `common`, `json`",
+            ),
+        ] {
+            assert_eq!(check(config).unwrap_err(), problem);
+        }
+    }
+
+    #[test]
+    fn a_routing_mode_says_what_a_link_needs() {
         let config = [("routing_mode".to_owned(), "path".to_owned())].into();
-        let error =
-            trellis_provider::config::from_config::<ServerConfig>("own", &config).unwrap_err();
+        let server = trellis_provider::config::from_config::<ServerConfig>("own", &config).unwrap();
+        let error = LinkSettings::default().check(&server).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "own: field `routing_mode`: unknown variant `path`, expected `address`"
+            "field `path`: it is missing, and the provider's `routing_mode` is `path`"
+        );
+        let config = [("routing_mode".to_owned(), "magic".to_owned())].into();
+        let error =
+            trellis_provider::config::from_config::<ServerConfig>("own", &config).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("own: field `routing_mode`: unknown variant `magic`, expected")
         );
     }
 }

@@ -1,13 +1,28 @@
 //! An address and its connections.
 
-use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::{rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
 };
@@ -17,15 +32,16 @@ use tokio_util::{
 };
 
 use crate::{
-    config::{MIN_HEADER_BYTES, Settings},
-    exchange::Exchange,
-    slot::Slot,
+    access::AccessLog, config::MIN_HEADER_BYTES, exchange::Exchange, forwarded::Peer,
+    routes::Routes, table::Bounds,
 };
 
 /// How many connections the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
-/// How long a client may take for a request's head, the wait for it on a kept connection included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take until its connection is encrypted.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a connection of HTTP/2 on which nothing comes is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How many requests run at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 /// How long to wait when no connection can be accepted, for lack of file descriptors for example.
@@ -37,7 +53,7 @@ pub const DRAIN_LIMIT: Duration = Duration::from_secs(7);
 #[derive(Debug)]
 pub struct Listener {
     /// Where its requests go.
-    pub slot: Arc<Slot>,
+    pub routes: Arc<Routes>,
     stop: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
@@ -47,7 +63,7 @@ impl Listener {
     ///
     /// # Errors
     /// The system's: the port is in use, the address isn't this machine's, the port is reserved.
-    pub fn bind(address: SocketAddr, slot: Slot) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, routes: Routes, log: AccessLog) -> io::Result<Self> {
         let socket = if address.is_ipv4() {
             TcpSocket::new_v4()?
         } else {
@@ -57,10 +73,10 @@ impl Listener {
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?;
-        let (slot, stop) = (Arc::new(slot), CancellationToken::new());
-        let task = tokio::spawn(run(listener, slot.clone(), stop.clone()));
+        let (routes, stop) = (Arc::new(routes), CancellationToken::new());
+        let task = tokio::spawn(run(listener, routes.clone(), log, stop.clone()));
         Ok(Self {
-            slot,
+            routes,
             stop,
             task: AbortOnDropHandle::new(task),
         })
@@ -80,12 +96,12 @@ impl Listener {
     }
 }
 
-async fn run(listener: TcpListener, slot: Arc<Slot>, stop: CancellationToken) {
+async fn run(listener: TcpListener, routes: Arc<Routes>, log: AccessLog, stop: CancellationToken) {
     let mut connections = Connections::default();
     tokio::select! {
-        () = accept(&listener, &slot, &mut connections) => {}
-        () = slot.abandoned() => {}
-        () = stop.cancelled() => slot.close(),
+        () = accept(&listener, &routes, &log, &mut connections) => {}
+        () = routes.abandoned() => {}
+        () = stop.cancelled() => routes.close(),
     }
     // Before anything else: whoever wants the port next can have it.
     drop(listener);
@@ -133,18 +149,25 @@ impl Connections {
     }
 }
 
-/// Accepts connections for ever, as many as the link allows at once.
-async fn accept(listener: &TcpListener, slot: &Arc<Slot>, connections: &mut Connections) {
-    while let Some(Settings {
-        max_connections, ..
-    }) = slot.settings()
-    {
-        let room = connections.tasks.len() < max_connections;
+/// Accepts connections for ever, as many as the links allow at once.
+async fn accept(
+    listener: &TcpListener,
+    routes: &Arc<Routes>,
+    log: &AccessLog,
+    connections: &mut Connections,
+) {
+    loop {
+        let table = routes.table();
+        if table.is_closed() {
+            return;
+        }
+        let room = connections.tasks.len() < table.bounds().max_connections;
+        drop(table);
         tokio::select! {
             biased;
             Some(_) = connections.tasks.join_next() => {}
             accepted = listener.accept(), if room => match accepted {
-                Ok((stream, _)) => begin(stream, slot, connections),
+                Ok((stream, peer)) => begin(stream, peer, routes, log, connections),
                 Err(error) => {
                     tracing::warn!(%error, "no connection could be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -154,54 +177,113 @@ async fn accept(listener: &TcpListener, slot: &Arc<Slot>, connections: &mut Conn
     }
 }
 
-fn begin(stream: TcpStream, slot: &Arc<Slot>, connections: &mut Connections) {
-    // Those of now: the link may have changed while nobody came.
-    let Some(settings) = slot.settings() else {
+fn begin(
+    stream: TcpStream,
+    peer: SocketAddr,
+    routes: &Arc<Routes>,
+    log: &AccessLog,
+    connections: &mut Connections,
+) {
+    // Those of now: a link may have changed while nobody came.
+    let table = routes.table();
+    if table.is_closed() {
         return;
-    };
+    }
+    let bounds = table.bounds();
     // Small responses must not wait for the client's acknowledgement of earlier ones.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let exchange = Arc::new(Exchange { slot: slot.clone() });
-    let builder = builder(&settings, connections.streams.clone());
-    let (watcher, closing) = (connections.graceful.watcher(), connections.closing.clone());
-    connections.tasks.spawn(async move {
-        // hyper's own timeout begins with the first bytes.
-        tokio::select! {
-            readable = tokio::time::timeout(HEAD_TIMEOUT, stream.readable()) => {
-                if readable.is_err() {
-                    return;
-                }
+    let connection = Connection {
+        exchange: Arc::new(Exchange {
+            routes: routes.clone(),
+            log: log.clone(),
+            peer: Peer::new(peer, bounds.tls.is_some()),
+            begun: AtomicBool::new(false),
+        }),
+        builder: builder(bounds, connections.streams.clone()),
+        head_timeout: bounds.head_timeout,
+        watcher: connections.graceful.watcher(),
+        closing: connections.closing.clone(),
+    };
+    match bounds.tls.as_ref().map(|tls| tls.acceptor()) {
+        None => connections.tasks.spawn(async move {
+            // Nothing is set up for who says nothing.
+            if connection
+                .within(connection.head_timeout, stream.readable())
+                .await
+                .is_some()
+            {
+                connection.serve(stream).await;
             }
-            () = closing.cancelled() => return,
+        }),
+        Some(acceptor) => connections.tasks.spawn(async move {
+            let limit = HANDSHAKE_TIMEOUT.min(connection.head_timeout);
+            let handshake = connection.within(limit, acceptor.accept(stream));
+            match handshake.await {
+                Some(Ok(stream)) => connection.serve(stream).await,
+                Some(Err(error)) => tracing::debug!(%error, %peer, "no TLS connection"),
+                None => tracing::debug!(%peer, "no TLS handshake in time"),
+            }
+        }),
+    };
+}
+
+/// What a connection's task has.
+struct Connection {
+    exchange: Arc<Exchange>,
+    builder: auto::Builder<Streams>,
+    head_timeout: Duration,
+    watcher: Watcher,
+    closing: CancellationToken,
+}
+
+impl Connection {
+    /// A step before the first request: `None` when it takes too long or connections are closed.
+    async fn within<T>(&self, limit: Duration, step: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = tokio::time::timeout(limit, step) => done.ok(),
+            () = self.closing.cancelled() => None,
         }
+    }
+
+    /// Answers what comes, until there is no more.
+    async fn serve<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let exchange = self.exchange.clone();
         let service = service_fn(move |request| {
             let exchange = exchange.clone();
             async move { Ok::<_, Infallible>(exchange.answer(request).await) }
         });
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
-        if let Err(error) = watcher.watch(connection).await {
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(self.watcher.watch(connection.into_owned()));
+        // hyper's own timeout begins when it knows the version, and HTTP/2 has none.
+        let ended = match tokio::time::timeout(self.head_timeout, &mut connection).await {
+            Ok(ended) => ended,
+            Err(_) if !self.exchange.begun.load(Ordering::Relaxed) => return,
+            Err(_) => connection.await,
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended");
         }
-    });
+    }
 }
 
-fn builder(settings: &Settings, streams: Streams) -> auto::Builder<Streams> {
+fn builder(bounds: &Bounds, streams: Streams) -> auto::Builder<Streams> {
     let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(bounds.head_timeout)
         // What is larger is answered with 431 by hyper, before all of it was read.
-        .max_buf_size(settings.max_header_bytes.max(MIN_HEADER_BYTES));
+        .max_buf_size(bounds.max_header_bytes.max(MIN_HEADER_BYTES));
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(HEAD_TIMEOUT);
+        .max_header_list_size(u32::try_from(bounds.max_header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(KEEP_ALIVE);
     builder
 }

@@ -1,7 +1,7 @@
 //! All addresses, and which link has which.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -11,14 +11,18 @@ use futures::future::join_all;
 use trellis_provider::contract::LinkKey;
 
 use crate::{
+    access::AccessLog,
     listener::Listener,
-    slot::{Occupied, Slot, Target},
+    route::Route,
+    routes::{Occupied, Routes, Target},
+    table::Clash,
 };
 
 /// The addresses that are listened at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Listeners {
     all: Mutex<All>,
+    log: AccessLog,
 }
 
 #[derive(Debug, Default)]
@@ -32,12 +36,29 @@ struct All {
 /// Why a link can't have its address now.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Another link has it.
-    #[error("address {address} is link {link}'s: give this one an `address` of its own")]
+    /// Another link has it, or the part of it that this one wants.
+    #[error(
+        "{}address {address} is link {link}'s: give this one an `address` of its own, or another `host` or `path`",
+        shared(.route)
+    )]
     Taken {
         /// The address.
         address: SocketAddr,
-        /// Who has it.
+        /// The requests that both want.
+        route: Route,
+        /// Who has them.
+        link: LinkKey,
+    },
+    /// Another link has the address encrypted in another way.
+    #[error(
+        "field `{field}`: address {address} is also link {link}'s, which has another `{field}`: the links of an address share one certificate"
+    )]
+    OtherTls {
+        /// The address.
+        address: SocketAddr,
+        /// What they differ in.
+        field: &'static str,
+        /// The other link.
         link: LinkKey,
     },
     /// The system refuses it.
@@ -52,7 +73,23 @@ pub enum ListenError {
     },
 }
 
+/// Which part of an address is meant, if it is a part.
+fn shared(route: &Route) -> String {
+    match route.takes_everything() {
+        true => String::new(),
+        false => format!("{route}, at "),
+    }
+}
+
 impl Listeners {
+    /// None yet; requests are logged there.
+    pub fn new(log: AccessLog) -> Self {
+        Self {
+            all: Mutex::default(),
+            log,
+        }
+    }
+
     /// Lets a link have its address: a new one, or the one that it or a deleted link had. Connections and requests on it
     /// go on.
     ///
@@ -65,16 +102,30 @@ impl Listeners {
         all.ending.retain(|listener| !listener.is_finished());
         let occupied = match all.by_address.get(&address) {
             None => Err(Occupied::Gone),
-            Some(listener) => listener.slot.occupy(&target),
+            Some(listener) => listener.routes.put(&target),
         };
         match occupied {
             Ok(()) => {}
-            Err(Occupied::By(link)) => return Err(ListenError::Taken { address, link }),
+            Err(Occupied::By(Clash::Route(link))) => {
+                return Err(ListenError::Taken {
+                    address,
+                    route: target.settings.route.clone(),
+                    link,
+                });
+            }
+            Err(Occupied::By(Clash::Tls(field, link))) => {
+                return Err(ListenError::OtherTls {
+                    address,
+                    field,
+                    link,
+                });
+            }
             Err(Occupied::Gone) => {
                 if let Some(ending) = all.by_address.remove(&address) {
                     all.ending.push(ending);
                 }
-                let listener = Listener::bind(address, Slot::new(target, grace));
+                let listener =
+                    Listener::bind(address, Routes::new(target, grace), self.log.clone());
                 let listener = listener.map_err(|source| system_error(address, source))?;
                 all.by_address.insert(address, listener);
             }
@@ -83,7 +134,7 @@ impl Listeners {
             && earlier != address
             && let Some(listener) = all.by_address.get(&earlier)
         {
-            listener.slot.vacate(&link);
+            listener.routes.vacate(&link);
         }
         Ok(())
     }
@@ -96,8 +147,21 @@ impl Listeners {
             .remove(link)
             .and_then(|address| all.by_address.get(&address));
         if let Some(listener) = listener {
-            listener.slot.vacate(link);
+            listener.routes.vacate(link);
         }
+    }
+
+    /// What is wrong with certificates whose earlier content is still in use, each told once.
+    pub fn problems(&self) -> BTreeSet<String> {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables = all
+            .by_address
+            .values()
+            .map(|listener| listener.routes.table());
+        let tls = tables.filter_map(|table| table.bounds().tls.clone());
+        tls.filter_map(|tls| tls.problem())
+            .map(|problem| (*problem).clone())
+            .collect()
     }
 
     /// Gives every address up and waits until what runs has finished.

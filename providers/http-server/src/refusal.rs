@@ -1,6 +1,8 @@
 //! Requests that get no response of a component: the status and the few words they get instead. What went wrong inside
 //! is for the log, not for the client.
 
+use std::time::Duration;
+
 use http::{HeaderValue, Response, StatusCode, header};
 use trellis_provider::rpc::{CallError, interface::http::ErrorCode};
 
@@ -12,6 +14,17 @@ pub enum Refusal {
     /// The address has no link.
     #[error("no component is linked here")]
     NoLink,
+    /// No link has the request's host and path.
+    #[error("nothing is here")]
+    NoRoute,
+    /// The client asked too often; how long it should wait.
+    #[error("too many requests: ask again later")]
+    TooOften(Duration),
+    /// A protocol that components don't speak.
+    #[error(
+        "WebSocket is not spoken here: a response may stream instead, as server-sent events do"
+    )]
+    WebSocket,
     /// A method for proxies.
     #[error("this is not a proxy")]
     NotAProxy,
@@ -57,7 +70,9 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoLink => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NotAProxy => StatusCode::NOT_IMPLEMENTED,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotAProxy | Self::WebSocket => StatusCode::NOT_IMPLEMENTED,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -96,10 +111,21 @@ impl Refusal {
             header::CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(wait) = self.retry_after() {
+            // In whole seconds; a wait of less is none that can be said.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
+    }
+
+    /// When the same request may be answered.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooOften(wait) => Some(*wait),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(Duration::from_secs(1)),
+            _ => None,
+        }
     }
 
     /// Tells the log: in full, with the request's own id.

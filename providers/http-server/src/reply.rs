@@ -19,7 +19,10 @@ use trellis_provider::rpc::{
     interface::http::{Body as WireBody, Response as WireResponse, Trailers, header_map},
 };
 
-use crate::{idle::Idle, refusal::Refusal, request::remove_hop_by_hop};
+use crate::{
+    access::Entry, compression::Compressed, idle::Idle, refusal::Refusal,
+    request::remove_hop_by_hop,
+};
 
 /// A response's body: there already, or as the component sends it.
 pub struct ReplyBody(Source);
@@ -27,6 +30,8 @@ pub struct ReplyBody(Source);
 enum Source {
     Ready(Content),
     Watched(Watched),
+    Compressed(Box<Compressed>),
+    Logged(Box<Logged>),
 }
 
 enum Content {
@@ -47,6 +52,20 @@ impl ReplyBody {
         } else {
             Content::Full(bytes)
         }))
+    }
+
+    /// The same, counted for the access log, which gets its line when the body is over or dropped.
+    pub fn logged(self, mut entry: Entry) -> Self {
+        if self.is_end_stream() {
+            entry.complete();
+        }
+        Self(Source::Logged(Box::new(Logged { body: self, entry })))
+    }
+}
+
+impl From<Compressed> for ReplyBody {
+    fn from(compressed: Compressed) -> Self {
+        Self(Source::Compressed(Box::new(compressed)))
     }
 }
 
@@ -189,6 +208,28 @@ async fn watch(shared: Arc<Mutex<Shared>>, limit: Duration) {
     }
 }
 
+/// A body that the access log has an entry for.
+struct Logged {
+    body: ReplyBody,
+    entry: Entry,
+}
+
+impl Logged {
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &polled {
+            self.entry.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
+        if polled.is_none() || self.body.is_end_stream() {
+            self.entry.complete();
+        }
+        Poll::Ready(polled)
+    }
+}
+
 impl Body for ReplyBody {
     type Data = Bytes;
     type Error = CallError;
@@ -200,6 +241,8 @@ impl Body for ReplyBody {
         match &mut self.0 {
             Source::Ready(content) => content.poll_frame(context),
             Source::Watched(watched) => watched.poll_frame(context),
+            Source::Compressed(compressed) => compressed.poll_frame(context),
+            Source::Logged(logged) => logged.poll_frame(context),
         }
     }
 
@@ -207,13 +250,16 @@ impl Body for ReplyBody {
         match &self.0 {
             Source::Ready(content) => content.is_end_stream(),
             Source::Watched(watched) => watched.is_end_stream(),
+            Source::Compressed(compressed) => compressed.is_end_stream(),
+            Source::Logged(logged) => logged.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Source::Ready(content) => content.size_hint(),
-            Source::Watched(_) => SizeHint::default(),
+            Source::Watched(_) | Source::Compressed(_) => SizeHint::default(),
+            Source::Logged(logged) => logged.body.size_hint(),
         }
     }
 }
@@ -290,6 +336,8 @@ impl fmt::Debug for ReplyBody {
         f.write_str(match &self.0 {
             Source::Ready(_) => "ReplyBody(ready)",
             Source::Watched(_) => "ReplyBody(streamed)",
+            Source::Compressed(_) => "ReplyBody(compressed)",
+            Source::Logged(_) => "ReplyBody(logged)",
         })
     }
 }

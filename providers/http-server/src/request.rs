@@ -19,7 +19,12 @@ use trellis_provider::rpc::{
     },
 };
 
-use crate::{config::Settings, idle::Idle, refusal::Refusal};
+use crate::{
+    config::Settings,
+    forwarded::{self, Origin},
+    idle::Idle,
+    refusal::Refusal,
+};
 
 /// A body announced to be at most this large is read whole and goes with its request: one message instead of four.
 const SMALL_BODY_BYTES: u64 = 64 * 1024;
@@ -48,14 +53,45 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Checks what is asked of every request, whomever it is for.
+///
+/// # Errors
+/// The refusal that the client gets.
+pub fn check(parts: &Parts) -> Result<(), Refusal> {
+    if parts.method == Method::CONNECT {
+        return Err(Refusal::NotAProxy);
+    }
+    check_host(parts)?;
+    // Another protocol may be left alone, but without an answer to its handshake nothing works.
+    let upgrade = parts.headers.get(header::UPGRADE);
+    if upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        return Err(Refusal::WebSocket);
+    }
+    Ok(())
+}
+
+/// The host, without its port, and the path that a request asks for: what routes are found by.
+pub fn asked(parts: &Parts) -> (&str, &str) {
+    let host = parts.uri.host().or_else(|| {
+        let host = parts.headers.get(header::HOST)?.to_str().ok()?;
+        Some(without_port(host))
+    });
+    (host.unwrap_or_default(), parts.uri.path())
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // The last colon may be one of an address of IP version 6.
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
 /// Checks a request's head against the link's bounds.
 ///
 /// # Errors
 /// The refusal that the client gets.
-pub fn check(parts: &Parts, body: &Incoming, settings: &Settings) -> Result<(), Refusal> {
-    if parts.method == Method::CONNECT {
-        return Err(Refusal::NotAProxy);
-    }
+pub fn check_bounds(parts: &Parts, body: &Incoming, settings: &Settings) -> Result<(), Refusal> {
     // As HTTP/1.1 writes it, so that the bound means the same for HTTP/2.
     let line = parts.method.as_str().len()
         + parts.uri.path().len()
@@ -67,7 +103,6 @@ pub fn check(parts: &Parts, body: &Incoming, settings: &Settings) -> Result<(), 
     if line + fields.sum::<usize>() > settings.max_header_bytes {
         return Err(Refusal::HeadTooLarge);
     }
-    check_host(parts)?;
     if body.size_hint().lower() > settings.max_body_bytes {
         return Err(Refusal::BodyTooLarge);
     }
@@ -101,21 +136,38 @@ fn is_host(value: &HeaderValue) -> bool {
     })
 }
 
-/// The request for the component. `too_large` is cancelled when a body without an announced length passes its bound;
-/// `idle` gives the client up when one stands still.
+/// The client's side of one exchange, as a request's body meets it.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    /// Within which bounds.
+    pub settings: &'a Settings,
+    /// When a small body must have come.
+    pub deadline: Instant,
+    /// Cancelled when a body without an announced length passes its bound.
+    pub too_large: &'a CancellationToken,
+    /// Gives the client up when its body stands still.
+    pub idle: &'a Idle,
+}
+
+/// The request for the component. `origin` is whom it comes from, where the component is to be told; `encrypted` whether
+/// the connection is.
 ///
 /// # Errors
 /// The refusal that the client gets: a small body that doesn't come whole or in time.
 pub async fn wire(
     mut parts: Parts,
     body: Incoming,
-    settings: &Settings,
-    deadline: Instant,
-    too_large: &CancellationToken,
-    idle: &Idle,
+    reading: Reading<'_>,
+    origin: Option<&Origin>,
+    encrypted: bool,
 ) -> Result<WireRequest, Refusal> {
-    let body = wire_body(&parts, body, settings, deadline, too_large, idle).await?;
+    let route = reading.settings.stripped_route();
+    let body = wire_body(&parts, body, reading).await?;
     remove_hop_by_hop(&mut parts.headers);
+    match origin {
+        Some(origin) => origin.write(&mut parts.headers),
+        None => forwarded::remove(&mut parts.headers),
+    }
     if parts
         .headers
         .get(header::HOST)
@@ -123,21 +175,21 @@ pub async fn wire(
     {
         parts.headers.remove(header::HOST);
     }
-    let host = || parts.headers.get(header::HOST)?.to_str().ok();
-    let authority = parts
-        .uri
-        .authority()
-        .map(|authority| authority.as_str())
-        .or_else(host);
-    let authority = authority.map(str::to_owned);
-    let path_with_query = parts
-        .uri
-        .path_and_query()
-        .map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned());
+    let authority = forwarded::asked_host(&parts).map(str::to_owned);
+    let path_with_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let path_with_query = match route {
+        Some(route) => route.stripped(path_with_query),
+        None => path_with_query.to_owned(),
+    };
+    let encrypted = origin.map_or(encrypted, |origin| origin.encrypted);
     Ok(WireRequest {
         method: WireMethod::of(parts.method.as_str()),
         path_with_query: Some(path_with_query),
-        scheme: Some(Scheme::Http),
+        scheme: Some(if encrypted {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        }),
         authority,
         headers: fields_of(&parts.headers),
         body,
@@ -147,10 +199,7 @@ pub async fn wire(
 async fn wire_body(
     parts: &Parts,
     body: Incoming,
-    settings: &Settings,
-    deadline: Instant,
-    too_large: &CancellationToken,
-    idle: &Idle,
+    reading: Reading<'_>,
 ) -> Result<WireBody, Refusal> {
     if body.is_end_stream() {
         return Ok(WireBody::empty());
@@ -161,7 +210,7 @@ async fn wire_body(
         .is_some_and(|length| length <= SMALL_BODY_BYTES);
     if small {
         // Its length was announced, and hyper reads no more than that.
-        let whole = tokio::time::timeout_at(deadline, body.collect()).await;
+        let whole = tokio::time::timeout_at(reading.deadline, body.collect()).await;
         let whole = whole
             .map_err(|_| Refusal::BodyTooSlow)?
             .map_err(|_| Refusal::BodyBroken)?;
@@ -172,10 +221,10 @@ async fn wire_body(
         parts.headers.contains_key(header::TRAILER) || parts.version >= Version::HTTP_2;
     Ok(streamed(
         body,
-        settings.max_body_bytes,
+        reading.settings.max_body_bytes,
         may_have_trailers,
-        too_large.clone(),
-        idle.clone(),
+        reading.too_large.clone(),
+        reading.idle.clone(),
     ))
 }
 
@@ -187,13 +236,13 @@ fn streamed(
     too_large: CancellationToken,
     idle: Idle,
 ) -> WireBody {
-    struct Reading {
+    struct Left {
         body: Incoming,
         left: u64,
         trailers: Option<oneshot::Sender<HeaderMap>>,
     }
     let (sender, receiver) = oneshot::channel();
-    let reading = Reading {
+    let reading = Left {
         body,
         left: limit,
         trailers: Some(sender),

@@ -173,6 +173,56 @@ async fn a_client_that_does_not_read_holds_the_component_back() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_part_of_a_response_is_there_before_the_next_one_is_made() -> Result<()> {
+    let lattice = Lattice::start(&[]).await?;
+    let (next, parts) = tokio::sync::watch::channel(0);
+    let _component = lattice
+        .component("events", move |_| {
+            let parts = parts.clone();
+            async move {
+                let events = stream::unfold((0, parts), |(event, mut parts)| async move {
+                    parts.wait_for(|made| *made > event).await.ok()?;
+                    let data = Bytes::from(format!("data: {event}\n\n"));
+                    (event < 3).then_some((Ok(data), (event + 1, parts)))
+                });
+                Ok(WireResponse {
+                    status: 200,
+                    headers: vec![("content-type".to_owned(), vec!["text/event-stream".into()])],
+                    body: Body::stream(Box::pin(events)),
+                })
+            }
+        })
+        .await?;
+    lattice.put(&lattice.link("events", &[])).await?;
+    for http2 in [false, true] {
+        next.send_replace(0);
+        let request = Request::builder().uri(lattice.url("/")).body(full(""))?;
+        // The head comes before any part.
+        let response = client(http2).request(request);
+        let response = tokio::time::timeout(Duration::from_secs(20), response).await??;
+        let mut body = response.into_body();
+        for event in 0..3 {
+            let made = std::time::Instant::now();
+            next.send_replace(event + 1);
+            let frame = tokio::time::timeout(Duration::from_secs(20), body.frame()).await?;
+            let data = frame.context("it ended")??.into_data().ok();
+            ensure!(
+                data == Some(format!("data: {event}\n\n").into()),
+                "{data:?}"
+            );
+            ensure!(
+                made.elapsed() < Duration::from_secs(5),
+                "{:?}",
+                made.elapsed()
+            );
+        }
+        next.send_replace(4);
+        ensure!(body.collect().await?.to_bytes().is_empty());
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_response_that_breaks_off_is_not_taken_for_whole() -> Result<()> {
     let lattice = Lattice::start(&[]).await?;
     let _component = lattice

@@ -66,6 +66,18 @@ impl Lattice {
         .link()
     }
 
+    /// The same under another name: a second link of the server.
+    pub fn named(
+        &self,
+        name: &str,
+        component: &str,
+        config: &[(&str, &str)],
+    ) -> Result<ResolvedLink> {
+        let mut link = self.link(component, config);
+        link.name = name.parse()?;
+        Ok(link)
+    }
+
     /// Puts a link and waits until it works.
     pub async fn put(&self, link: &ResolvedLink) -> Result<()> {
         self.host.put(SERVER, link).await?;
@@ -92,6 +104,19 @@ impl Lattice {
             }
         })
         .await
+    }
+
+    /// Components that answer with their own names and the paths that they see.
+    pub async fn named_components(&self, ids: &[&'static str]) -> Result<Vec<Serving>> {
+        let mut components = Vec::new();
+        for id in ids.iter().copied() {
+            let answer = move |request: WireRequest| async move {
+                let path = request.path_with_query.unwrap_or_default();
+                Ok(text(200, format!("{id} {path}")))
+            };
+            components.push(self.component(id, answer).await?);
+        }
+        Ok(components)
     }
 
     /// Whatever the path.

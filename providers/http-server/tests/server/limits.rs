@@ -72,7 +72,7 @@ async fn a_component_that_fails_is_a_bad_gateway_and_its_reason_stays_inside() -
     lattice
         .put(&lattice.link("fails", &[("timeout_ms", "300")]))
         .await?;
-    for (path, expected) in [
+    let answers = [
         ("/", "502 Bad Gateway: the component failed\n"),
         (
             "/full",
@@ -82,11 +82,13 @@ async fn a_component_that_fails_is_a_bad_gateway_and_its_reason_stays_inside() -
             "/slow",
             "504 Gateway Timeout: the component did not answer in time\n",
         ),
-    ] {
+    ];
+    let versions = answers.map(|answer| [(answer, false), (answer, true)]);
+    for ((path, expected), http2) in versions.into_iter().flatten() {
         let request = Request::builder()
             .uri(lattice.url(path))
             .header("x-request-id", "r-7");
-        let response = send(&client(false), request.body(full(""))?).await?;
+        let response = send(&client(http2), request.body(full(""))?).await?;
         assert_eq!(std::str::from_utf8(response.body())?, expected);
         assert_eq!(response.status().as_str(), &expected[..3]);
         assert_eq!(response.headers()["x-request-id"], "r-7");
@@ -102,18 +104,21 @@ async fn a_component_that_fails_is_a_bad_gateway_and_its_reason_stays_inside() -
 async fn a_link_to_nobody_is_unavailable_at_once() -> Result<()> {
     let lattice = Lattice::start(&[]).await?;
     lattice.put(&lattice.link("nobody", &[])).await?;
-    let begun = std::time::Instant::now();
-    let request = Request::builder().uri(lattice.url("/")).body(full(""))?;
-    let response = send(&client(false), request).await?;
-    assert_eq!(
-        &response.body()[..],
-        b"503 Service Unavailable: no component answers here now\n"
-    );
-    ensure!(
-        begun.elapsed() < Duration::from_secs(10),
-        "it took {:?}",
-        begun.elapsed()
-    );
+    for http2 in [false, true] {
+        let begun = std::time::Instant::now();
+        let request = Request::builder().uri(lattice.url("/")).body(full(""))?;
+        let response = send(&client(http2), request).await?;
+        assert_eq!(
+            &response.body()[..],
+            b"503 Service Unavailable: no component answers here now\n"
+        );
+        assert_eq!(response.headers()["retry-after"], "1");
+        ensure!(
+            begun.elapsed() < Duration::from_secs(10),
+            "it took {:?}",
+            begun.elapsed()
+        );
+    }
     Ok(())
 }
 
@@ -222,6 +227,82 @@ async fn a_host_that_is_none_is_a_bad_request() -> Result<()> {
             answer.get(9..12) == Some(status),
             "{head:?} is answered with {answer:?}"
         );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_send_its_head_is_let_go_of() -> Result<()> {
+    let lattice = Lattice::start(&[]).await?;
+    let _component = lattice
+        .component("hello", |_| async { Ok(text(200, "hello")) })
+        .await?;
+    let link = lattice.link("hello", &[("head_timeout_ms", "300")]);
+    lattice.put(&link).await?;
+    for beginning in [
+        &b""[..],
+        // Of both versions.
+        b"P",
+        b"GET / HTTP/1.1\r\nhost: x\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        // A whole request, and nothing on the kept connection.
+        b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+    ] {
+        let mut stream = connect(&lattice).await?;
+        stream.write_all(beginning).await?;
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));
+        ended
+            .await
+            .with_context(|| format!("{:?} is waited for", String::from_utf8_lossy(beginning)))??;
+    }
+    // One that is slow to answer is not meant.
+    let request = Request::builder().uri(lattice.url("/")).body(full(""))?;
+    assert_eq!(send(&client(true), request).await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_small_body_that_does_not_come_is_a_timeout() -> Result<()> {
+    let lattice = Lattice::start(&[]).await?;
+    let _component = lattice
+        .component("hello", |_| async { Ok(text(200, "hello")) })
+        .await?;
+    let link = lattice.link("hello", &[("timeout_ms", "300")]);
+    lattice.put(&link).await?;
+    let mut stream = connect(&lattice).await?;
+    let request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf";
+    stream.write_all(request).await?;
+    let mut answer = vec![0; 12];
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_exact(&mut answer));
+    read.await??;
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_protocol_is_refused_and_not_begun() -> Result<()> {
+    let lattice = Lattice::start(&[]).await?;
+    let _component = lattice
+        .component("hello", |_| async { Ok(text(200, "hello")) })
+        .await?;
+    lattice.put(&lattice.link("hello", &[])).await?;
+    for (upgrade, status) in [("WebSocket", 501), ("h2c", 200)] {
+        let request = Request::builder()
+            .uri(lattice.url("/"))
+            .header("connection", "upgrade")
+            .header("upgrade", upgrade)
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let response = send(&client(false), request.body(full(""))?).await?;
+        assert_eq!(response.status(), status, "{upgrade}");
+        if status == 501 {
+            let body = std::str::from_utf8(response.body())?;
+            ensure!(
+                body.starts_with("501 Not Implemented: WebSocket is not spoken here"),
+                "{body}"
+            );
+        }
     }
     Ok(())
 }

@@ -7,11 +7,18 @@ use bytes::Bytes;
 use futures::stream;
 use http::Request;
 use http_body_util::BodyExt as _;
-use tokio::{net::TcpStream, sync::watch};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::watch,
+};
 use trellis_provider::rpc::interface::http::{Body, Response as WireResponse};
 use trellis_provider_testkit::wait::until;
 
-use crate::kit::{Lattice, SERVER, client, full, send, text};
+use crate::{
+    client::{Connection, get},
+    kit::{Lattice, SERVER, client, full, send, text},
+};
 
 #[tokio::test]
 async fn what_runs_is_finished_and_nothing_new_begins() -> Result<()> {
@@ -74,5 +81,54 @@ async fn what_runs_is_finished_and_nothing_new_begins() -> Result<()> {
         "an idle connection held it up"
     );
     drop(idle);
+    Ok(())
+}
+
+#[tokio::test]
+async fn kept_connections_are_told_that_it_ends() -> Result<()> {
+    let lattice = Lattice::start(&[]).await?;
+    let (go_on, goes_on) = watch::channel(false);
+    let (arrive, mut arrived) = watch::channel(0);
+    let _component = lattice
+        .component("slow", move |_| {
+            let (mut goes_on, arrive) = (goes_on.clone(), arrive.clone());
+            async move {
+                arrive.send_modify(|count| *count += 1);
+                let _ = goes_on.wait_for(|go| *go).await;
+                Ok(text(200, "late"))
+            }
+        })
+        .await?;
+    lattice.put(&lattice.link("slow", &[])).await?;
+    let mut one = TcpStream::connect(lattice.address).await?;
+    one.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+    let mut two = Connection::open(lattice.address, true).await?;
+    let uri = lattice.url("/");
+    let shut_down = async {
+        arrived.wait_for(|count| *count == 2).await?;
+        assert_eq!(lattice.host.shut_down(SERVER).await?, "shutting down");
+        until("nobody is let in any more", || async {
+            ensure!(TcpStream::connect(lattice.address).await.is_err());
+            Ok(())
+        })
+        .await?;
+        go_on.send_replace(true);
+        anyhow::Ok(())
+    };
+    let (late, shut_down) = tokio::join!(two.send(get(&uri, &[])?), shut_down);
+    shut_down?;
+    assert_eq!(&late?.body()[..], b"late");
+    // HTTP/1.1 says it with the answer, and closes.
+    let mut answer = String::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), one.read_to_string(&mut answer));
+    read.await??;
+    ensure!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close\r\n"),
+        "{answer}"
+    );
+    // HTTP/2 by a frame of its own: the client's side ends without an error.
+    let ended = tokio::time::timeout(Duration::from_secs(20), two.driver.join_next());
+    ended.await?.context("no driver")???;
+    lattice.running.ended().await?;
     Ok(())
 }

@@ -87,8 +87,11 @@ fn open(request: &Request) -> Result<String, Failure> {
     let database = |error: String| Failure::Database(error);
     // Prepared once on each of the provider's connections.
     let token = prepare(OPEN).map_err(|error| database(format!("{error:?}")))?;
-    exec(&token, &[PgValue::Text(name.clone()), PgValue::Int8(amount)])
-        .map_err(|error| database(format!("{error:?}")))?;
+    exec(
+        &token,
+        &[PgValue::Text(name.clone()), PgValue::Int8(amount)],
+    )
+    .map_err(|error| database(format!("{error:?}")))?;
     Ok(format!("{name} has {amount}"))
 }
 
@@ -104,9 +107,10 @@ fn pay(request: &Request) -> Result<String, Failure> {
     let steps = [step(TAKE, &from), step(GIVE, &to)];
     match transact(&steps, Isolation::ReadCommitted) {
         Ok(_) => Ok(format!("{amount} from {from} to {to}")),
-        Err(TransactionError::Rows((0, _))) => {
-            Err(Failure::Asked(409, format!("{from} does not have {amount}")))
-        }
+        Err(TransactionError::Rows((0, _))) => Err(Failure::Asked(
+            409,
+            format!("{from} does not have {amount}"),
+        )),
         Err(TransactionError::Rows(_)) => Err(Failure::Asked(404, format!("no account {to}"))),
         Err(TransactionError::Conflict(_)) => Err(Failure::Asked(503, "try again".into())),
         Err(error) => Err(Failure::Database(format!("{error:?}"))),
@@ -133,7 +137,10 @@ fn wanted(request: &Request, name: &str) -> Result<String, Failure> {
 fn amount(request: &Request) -> Result<i64, Failure> {
     match wanted(request, "amount")?.parse() {
         Ok(amount) if amount > 0 => Ok(amount),
-        _ => Err(Failure::Asked(400, "an amount is a whole number above 0".into())),
+        _ => Err(Failure::Asked(
+            400,
+            "an amount is a whole number above 0".into(),
+        )),
     }
 }
 

@@ -43,6 +43,9 @@ const NOT_PASSED_ON: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
+/// What `TE` may say nevertheless: that trailers are taken, and they are. gRPC's servers want to hear it.
+const TRAILERS: &str = "trailers";
+
 /// Removes the headers of `names`, and those that `Connection` names.
 pub fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
     let named: Vec<HeaderName> = headers
@@ -84,7 +87,12 @@ pub fn head(wire: &mut WireRequest) -> Result<(Request<()>, Destination), ErrorC
     let headers = header_map(std::mem::take(&mut wire.headers));
     *request.headers_mut() =
         headers.map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
-    remove(request.headers_mut(), &NOT_PASSED_ON);
+    let headers = request.headers_mut();
+    let trailers = headers.get(header::TE).is_some_and(|te| te == TRAILERS);
+    remove(headers, &NOT_PASSED_ON);
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static(TRAILERS));
+    }
     Ok((request, destination))
 }
 
@@ -452,6 +460,7 @@ mod tests {
             ("x-mine", "1"),
             ("host", "other.example"),
             ("te", "trailers"),
+            ("keep-alive", "timeout=5"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "websocket"),
             ("proxy-authorization", "secret"),
@@ -468,7 +477,7 @@ mod tests {
             .collect();
         let (head, _) = head(&mut wire).unwrap();
         let names: Vec<_> = head.headers().keys().map(HeaderName::as_str).collect();
-        assert_eq!(names, ["accept"]);
+        assert_eq!(names, ["accept", "te"]);
     }
 
     #[tokio::test]

@@ -222,18 +222,27 @@ fn array(member: &Type, raw: &[u8]) -> Result<PgValue, Problem> {
         PATH => PathArray(Path),
         POLYGON => PolygonArray(Polygon),
         PG_LSN => PgLsnArray(PgLsn),
-        _ => PgValue::TextArray(texts(member, items)?)
+        _ => others(member, items)?
     ))
 }
 
-/// Members that have no array of their own, as text.
-fn texts(member: &Type, items: Vec<&[u8]>) -> Result<Vec<String>, Problem> {
-    let text = |item| as_text(member, item);
-    items.into_iter().map(text).collect()
-}
-
-fn as_text(ty: &Type, raw: &[u8]) -> Result<String, Problem> {
-    Ok(literal::text(value(ty, raw)?)?.unwrap_or_default())
+/// Members that have no array of their own, as text; days from one to another have one, if all of them are such.
+fn others(member: &Type, items: Vec<&[u8]>) -> Result<PgValue, Problem> {
+    let values = items.into_iter().map(|item| value(member, item));
+    let values: Vec<PgValue> = values.collect::<Result<_, _>>()?;
+    let days = values.iter().map(|value| match value {
+        PgValue::Interval(days) => Some(*days),
+        _ => None,
+    });
+    if let Some(days) = days.collect::<Option<Vec<Interval>>>()
+        && *member == Type::DATE_RANGE
+    {
+        return Ok(PgValue::IntervalArray(days));
+    }
+    let texts = values
+        .into_iter()
+        .map(|value| Ok(literal::text(value)?.unwrap_or_default()));
+    Ok(PgValue::TextArray(texts.collect::<Result<_, Problem>>()?))
 }
 
 /// An array's members, still as PostgreSQL has them.

@@ -113,7 +113,7 @@ async fn requests_that_run_finish_when_the_provider_ends() -> Result<()> {
     })
     .await?;
     let lattice = Lattice::open().await?;
-    let answer = lattice.ask(get(&server.url("/"))?);
+    let answer = lattice.respond(get(&server.url("/"))?);
     let ending = async {
         arrived.notified().await;
         lattice.host.shut_down(CLIENT).await?;
@@ -122,7 +122,7 @@ async fn requests_that_run_finish_when_the_provider_ends() -> Result<()> {
     };
     let (answer, ending) = tokio::join!(answer, ending);
     ending?;
-    ensure!(whole(answer??).await? == "whole");
+    ensure!(whole(answer?).await? == "whole");
     lattice.running.ended().await?;
     Ok(())
 }

@@ -299,6 +299,11 @@ async fn a_value_fits_every_type_that_its_text_fits() -> Result<()> {
             text("[2024-01-01,)"),
             text("[\"2024-01-01\",)"),
         ),
+        (
+            "daterange[]",
+            V::TextArray(strings(&["[2024-01-01,)", "empty"])),
+            V::TextArray(strings(&["[\"2024-01-01\",)", "empty"])),
+        ),
         ("tsquery", V::TsQuery("fat & rat".into()), V::Null),
         ("oid", V::Int8(4_294_967_295), V::Int8(4_294_967_295)),
         ("\"char\"", text("x"), V::Char((1, bytes(b"x")))),

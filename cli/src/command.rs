@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     app, call, config, exit, get, health, host, inspect, keys, label, lattice, link, log, output,
-    provider, run, session::Options, sign, up, wadm,
+    provider, pull, push, run, session::Options, sign, up, wadm,
 };
 
 /// A lattice of signed WebAssembly actors and the providers they are linked to.
@@ -95,7 +95,7 @@ enum Command {
     /// Run an application manager.
     #[command(after_help = "Example:\n  trellis wadm --lattice default")]
     Wadm(wadm::Wadm),
-    /// Run a built-in provider; a host starts it so.
+    /// Run a built-in provider, as a host starts it, or pack one of your own.
     #[command(after_help = "Example:\n  trellis provider http-server < host-data.base64")]
     Provider(provider::Provider),
     /// Ask whether a host or an application manager does its work: for health checks.
@@ -116,6 +116,10 @@ enum Command {
                       target/actors/http_counter.wasm"
     )]
     Sign(sign::Sign),
+    /// Push a component or a provider archive to an OCI registry.
+    Push(push::Push),
+    /// Pull a component or a provider archive from an OCI registry.
+    Pull(pull::Pull),
     /// Show a file's claims, imports, exports and size.
     #[command(after_help = "Example:\n  trellis inspect cart.wasm")]
     Inspect(inspect::Inspect),
@@ -144,7 +148,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Up(up) => role(Share::All, up.run(&options)),
         Command::Host(host) => role(Share::All, host.run(&options)),
         Command::Wadm(wadm) => role(Share::All, wadm.run(&options)),
-        Command::Provider(provider) => role(Share::Half, provider.run()),
+        Command::Provider(provider) => role(Share::Half, provider.run(&options)),
         Command::Get { what } => tool(what.run(&options)),
         Command::App { what } => tool(what.run(&options)),
         Command::Call(call) => tool(call.run(&options)),
@@ -158,6 +162,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Health { what } => tool(what.run(&options)),
         Command::Keys { what } => what.run(&options),
         Command::Sign(sign) => sign.run(&options),
+        Command::Push(push) => tool(push.run(&options)),
+        Command::Pull(pull) => tool(pull.run(&options)),
         Command::Inspect(inspect) => inspect.run(&options),
         Command::Completions { shell } => completions(shell),
     }

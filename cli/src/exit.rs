@@ -16,7 +16,7 @@ use std::{error::Error as StdError, fmt::Write as _, process::ExitCode};
 use trellis_host::HostError;
 use trellis_lattice::{client::ControlError, connect::ConnectError};
 use trellis_provider::RunError;
-
+use trellis_registry::RegistryError;
 use trellis_rpc::CallError;
 use trellis_wadm::WadmError;
 
@@ -120,6 +120,12 @@ fn code_of(cause: &(dyn StdError + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<RunError>() {
         return Some(error.exit_code());
+    }
+    match cause.downcast_ref::<RegistryError>() {
+        Some(error) if error.is_usage() => return Some(2),
+        Some(error) if error.is_not_found() => return Some(3),
+        Some(error) if error.may_pass() => return Some(4),
+        _ => {}
     }
     match cause.downcast_ref::<ControlError>() {
         Some(ControlError::NoResponder { what, .. }) if what == ANY_HOST => return Some(4),

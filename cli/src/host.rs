@@ -22,7 +22,12 @@ use trellis_lattice::{
     place::{self, POP, Place, PopName, REGION, RegionName},
 };
 
-use crate::{config::pair, ending, provider, session::Options};
+use crate::{
+    config::pair,
+    ending, provider,
+    registry::{self, RegistryAccess},
+    session::Options,
+};
 
 /// A host to run.
 #[derive(Args, Debug)]
@@ -107,11 +112,26 @@ pub struct HostSettings {
     /// What providers log: a level, or a filter such as info,trellis_rpc=debug.
     #[arg(long, env = "TRELLIS_PROVIDER_LOG", value_name = "FILTER")]
     provider_log: Option<String>,
+    #[command(flatten)]
+    registry: RegistryAccess,
+    /// Run images of registries whose tag is latest, or that name none, too [default: WASMCLOUD_OCI_ALLOW_LATEST].
+    #[arg(
+        long,
+        visible_alias = "allow-latest",
+        env = "TRELLIS_REGISTRY_ALLOW_LATEST"
+    )]
+    registry_allow_latest: bool,
+    /// How much disk images of registries may take, in bytes [default: 4 GiB].
+    #[arg(long, env = "TRELLIS_REGISTRY_CACHE_BYTES", value_name = "BYTES")]
+    registry_cache_bytes: Option<u64>,
 }
 
 impl HostSettings {
     /// A host's settings with these; everything else as it is by default.
-    pub fn config(&self, options: &Options) -> HostConfig {
+    ///
+    /// # Errors
+    /// The environment has credentials of no certain registry.
+    pub fn config(&self, options: &Options) -> anyhow::Result<HostConfig> {
         let defaults = HostConfig::default();
         let limits = Limits {
             memory_bytes: self
@@ -126,7 +146,7 @@ impl HostSettings {
             max_calls: self.max_calls.unwrap_or(defaults.runtime.max_calls),
             ..defaults.runtime
         };
-        HostConfig {
+        Ok(HostConfig {
             lattice: options.lattice.clone(),
             nats: options.nats(),
             friendly_name: self.friendly_name.clone(),
@@ -138,8 +158,14 @@ impl HostSettings {
             secrets_topic: self.secrets_topic.clone().unwrap_or(defaults.secrets_topic),
             secrets_refresh: self.secrets_refresh.unwrap_or(defaults.secrets_refresh),
             log_level: self.provider_log.clone(),
+            registries: self.registry.settings(None)?,
+            registry_allow_latest: self.registry_allow_latest
+                || registry::is_set("WASMCLOUD_OCI_ALLOW_LATEST"),
+            registry_cache_bytes: self
+                .registry_cache_bytes
+                .unwrap_or(defaults.registry_cache_bytes),
             ..defaults
-        }
+        })
     }
 }
 
@@ -184,11 +210,21 @@ impl HostSettings {
             ("secrets-topic", self.secrets_topic.clone()),
             ("secrets-refresh", self.secrets_refresh.map(time)),
             ("provider-log", self.provider_log.clone()),
+            (
+                "registry-cache-bytes",
+                self.registry_cache_bytes.map(|number| number.to_string()),
+            ),
         ];
         for (flag, value) in numbers {
             if let Some(value) = value {
                 add(flag, value);
             }
+        }
+        for (flag, value) in self.registry.arguments() {
+            add(flag, value);
+        }
+        if self.registry_allow_latest {
+            arguments.push("--registry-allow-latest".to_owned());
         }
         arguments
     }
@@ -200,7 +236,7 @@ impl Host {
     /// # Errors
     /// It can't join the lattice.
     pub async fn run(self, options: &Options) -> anyhow::Result<()> {
-        let mut config = self.settings.config(options);
+        let mut config = self.settings.config(options)?;
         let data = match self.data_dir {
             Some(folder) => folder,
             None => options.state().folder("host")?,

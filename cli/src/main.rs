@@ -9,7 +9,8 @@
 //! - [`up`]: a lattice of its own; [`host`], [`wadm`], [`provider`]: one role each; [`ending`]: how they end.
 //! - [`call`]: one call of a component's function.
 //! - [`lattice`]: the NATS servers that a lattice in many points of presence is made of.
-//! - [`keys`], [`sign`], [`inspect`], [`state`]: files, without a lattice.
+//! - [`keys`], [`sign`], [`pack`], [`inspect`], [`state`]: files, without a lattice.
+//! - [`push`], [`pull`], [`registry`]: files to registries and back.
 
 mod app;
 mod call;
@@ -27,7 +28,11 @@ mod lattice;
 mod link;
 mod log;
 mod output;
+mod pack;
 mod provider;
+mod pull;
+mod push;
+mod registry;
 mod run;
 mod session;
 mod sign;

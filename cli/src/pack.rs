@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 use time::OffsetDateTime;
 use trellis_lattice::claims::{
-    ProviderArchive, ProviderDetails, PublicKey, Validity,
+    ProviderArchive, ProviderDetails, Validity,
     archive::{Keep, MAX_PROVIDER_BYTES},
     sign_archive,
 };
@@ -114,11 +114,10 @@ impl Pack {
             Some(duration) => Validity::lasting(now, duration),
             None => Validity::unlimited(now),
         };
-        let subject: &PublicKey<_> = &known.subject;
         let archive = sign_archive(
             &binaries,
             &issuer.key,
-            subject,
+            &known.subject,
             &details,
             &validity,
             !self.plain,

@@ -1,12 +1,16 @@
 //! `trellis provider`: a built-in provider, in this process. A host starts it so, and gives it its host data on
-//! standard input.
+//! standard input. Providers of one's own are packed here.
 
 use std::{future::Future, io::IsTerminal as _, pin::Pin};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use trellis_provider::RunError;
 
-use crate::exit::{NotFound, Usage};
+use crate::{
+    exit::{NotFound, Usage},
+    pack::Pack,
+    session::Options,
+};
 
 /// A provider's whole life.
 type Run = fn() -> Pin<Box<dyn Future<Output = Result<(), RunError>>>>;
@@ -29,9 +33,20 @@ const PROVIDERS: &[(&str, Run)] = &[
 
 /// A built-in provider to run.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Provider {
+    #[command(subcommand)]
+    tool: Option<Tool>,
     /// Its name.
-    name: String,
+    #[arg(required = true)]
+    name: Option<String>,
+}
+
+/// What is done with providers before a host has them.
+#[derive(Debug, Subcommand)]
+enum Tool {
+    /// Pack a provider's binaries, one for each kind of machine, into one signed archive.
+    Pack(Box<Pack>),
 }
 
 /// The names of the built-in providers.
@@ -40,16 +55,20 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 impl Provider {
-    /// Runs it until its host tells it to end.
+    /// Runs it until its host tells it to end, or packs one.
     ///
     /// # Errors
     /// There is no such provider, nobody gives it host data, or it can't start.
-    pub async fn run(self) -> anyhow::Result<()> {
-        let Some((name, run)) = PROVIDERS.iter().find(|(name, _)| *name == self.name) else {
+    pub async fn run(self, options: &Options) -> anyhow::Result<()> {
+        if let Some(Tool::Pack(pack)) = self.tool {
+            return pack.run(options);
+        }
+        let wanted = self.name.unwrap_or_default();
+        let Some((name, run)) = PROVIDERS.iter().find(|(name, _)| *name == wanted) else {
             let known = names().collect::<Vec<_>>().join(", ");
             return Err(NotFound(format!(
                 "no built-in provider {:?}: there is {known}",
-                self.name
+                wanted
             ))
             .into());
         };

@@ -1,9 +1,9 @@
 //! `trellis sign`: claims put into components and provider archives.
 
 mod content;
-mod issuer;
+pub mod issuer;
 mod output;
-mod subject;
+pub mod subject;
 
 use std::{
     collections::BTreeMap,

@@ -198,7 +198,7 @@ impl Up {
             );
             running.servers.push(server);
         }
-        let mut config = self.host.config(&options);
+        let mut config = self.host.config(&options)?;
         config.host_key = Some(host_key(state)?.seed());
         config.cache_dir = state.folder("host")?.join("cache");
         config.data_dir = state.folder("host")?;

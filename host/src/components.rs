@@ -23,7 +23,7 @@ use trellis_rpc::{CallError, nats, socket};
 
 use crate::{
     host::{Host, MissingConfig},
-    image::ImageError,
+    image::{ImageError, Local},
     round_trip::NoRoundTrip,
     runtime::{LoadError, StartError},
 };
@@ -41,6 +41,8 @@ pub(crate) struct Components {
 #[derive(Debug)]
 struct Running {
     wanted: Wanted,
+    /// What it was started from. A dormant one wakes as the same, whatever its tag means by then.
+    image: Local,
     claims: Option<ComponentToken>,
     /// The configuration's values as it has them.
     config: Config,
@@ -217,10 +219,14 @@ impl Components {
         door: &Arc<Door>,
     ) -> Result<Option<(Wanted, Signed)>, ComponentError> {
         let known = self.running.get(door.id()).and_then(|running| {
-            let known = (running.wanted.clone(), running.config.clone());
+            let known = (
+                running.wanted.clone(),
+                running.image.clone(),
+                running.config.clone(),
+            );
             Arc::ptr_eq(&running.door, door).then_some(known)
         });
-        let Some((wanted, config)) = known else {
+        let Some((wanted, image, config)) = known else {
             // Who replaced or stopped it tells those that wait.
             return Ok(None);
         };
@@ -228,7 +234,7 @@ impl Components {
             door.opened();
             return Ok(None);
         }
-        let (claims, actor) = restart(host, &wanted, config, door.stats.clone()).await?;
+        let (claims, actor) = restart(host, &wanted, &image, config, door.stats.clone()).await?;
         let Some(mut running) = self.running.get_mut(door.id()) else {
             return Ok(None);
         };
@@ -343,6 +349,8 @@ impl Running {
 
     /// Takes no more calls, waits for those that run, and ends.
     async fn end(self, host: &Host) {
+        // Its room in the cache may be needed.
+        drop(self.image);
         self.describing.cancel();
         let actor = self.door.actor();
         if let Some(actor) = &actor {

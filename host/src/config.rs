@@ -54,6 +54,13 @@ pub struct HostConfig {
     pub secrets_topic: String,
     /// How often a backend is asked whether a secret is another by now. One of a certain version is not asked for again.
     pub secrets_refresh: Duration,
+    /// How registries are reached that images are pulled from.
+    pub registries: trellis_registry::Settings,
+    /// Run images of no certain version, too: those whose tag is `latest`, or that name none.
+    pub registry_allow_latest: bool,
+    /// How much disk images of registries may take, in bytes. What runs is not removed: when it takes all of that, no more is
+    /// pulled.
+    pub registry_cache_bytes: u64,
     /// The log level that providers are given.
     pub log_level: Option<String>,
     /// Whether providers log JSON.
@@ -93,6 +100,9 @@ impl Default for HostConfig {
             drain_timeout: Duration::from_secs(10),
             secrets_topic: trellis_lattice::secret::TOPIC.to_owned(),
             secrets_refresh: Duration::from_secs(300),
+            registries: trellis_registry::Settings::default(),
+            registry_allow_latest: false,
+            registry_cache_bytes: 4 * 1024 * 1024 * 1024,
             log_level: None,
             structured_logging: false,
         }

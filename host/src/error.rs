@@ -64,6 +64,9 @@ pub enum HostError {
         /// Why.
         source: io::Error,
     },
+    /// The cache of images can't be used.
+    #[error(transparent)]
+    Images(#[from] trellis_registry::CacheError),
     /// The control interface can't be served.
     #[error("NATS: subscribing to the control interface failed: {0}")]
     Subscribe(#[from] async_nats::SubscribeError),

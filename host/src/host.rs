@@ -13,6 +13,7 @@ use trellis_lattice::{
     control::host::{ComponentDescription, Host as HostReport, HostInventory},
     subject::Subjects,
 };
+use trellis_registry::Images;
 use trellis_rpc::nats::NatsRpc;
 
 use crate::{
@@ -59,6 +60,8 @@ pub(crate) struct Host {
     pub(crate) store: Store,
     pub(crate) view: Arc<View>,
     pub(crate) runtime: Arc<Runtime>,
+    /// The images of registries.
+    pub(crate) images: Images,
     pub(crate) links: Arc<LinkTable>,
     /// The components that run here, for calls from others that do.
     pub(crate) locals: Arc<LocalActors>,

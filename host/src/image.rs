@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::io::AsyncReadExt as _;
+use trellis_registry::{Image, Images, Kind, Reference, RegistryError};
 
 /// Where an image is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,17 @@ pub(crate) enum ImageRef {
     File(PathBuf),
     /// A provider of the host program itself.
     Builtin(String),
+    /// An image of a registry.
+    Registry(String),
+}
+
+/// A component's image that is on this machine.
+#[derive(Clone, Debug)]
+pub(crate) enum Local {
+    /// A file, which may change.
+    File(PathBuf),
+    /// What a registry's reference meant when it was pulled. It stays in the cache for as long as this is there.
+    Pulled(Image),
 }
 
 /// An image that can't be had.
@@ -23,11 +35,11 @@ pub(crate) enum ImageError {
     Empty,
     #[error("image {0:?}: a file's path must be absolute, like file:///srv/actors/hello.wasm")]
     RelativePath(String),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     #[error(
-        "image {0:?}: OCI references are not supported yet: use file:///absolute/path, or builtin:NAME for a provider"
+        "image {0:?}: builtin: is for providers; a component is a file or a registry's image: file:///absolute/path, ghcr.io/acme/cart:1.0"
     )]
-    Oci(String),
-    #[error("image {0:?}: builtin: is for providers; a component is a file: file:///absolute/path")]
     BuiltinComponent(String),
     #[error("image {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
@@ -50,7 +62,10 @@ impl ImageRef {
         let path = match text.strip_prefix("file://") {
             Some(path) => path,
             None if text.starts_with(['/', '.']) => text,
-            None => return Err(ImageError::Oci(text.to_owned())),
+            None => {
+                let reference: Reference = text.parse().map_err(RegistryError::from)?;
+                return Ok(Self::Registry(reference.to_string()));
+            }
         };
         if Path::new(path).is_absolute() {
             Ok(Self::File(path.into()))
@@ -59,11 +74,55 @@ impl ImageRef {
         }
     }
 
-    /// Reads a reference that a component can have; gives the file.
-    pub(crate) fn parse_component(text: &str) -> Result<PathBuf, ImageError> {
+    /// Reads a reference that a component can have.
+    pub(crate) fn parse_component(text: &str) -> Result<Self, ImageError> {
         match Self::parse(text)? {
-            Self::File(path) => Ok(path),
             Self::Builtin(_) => Err(ImageError::BuiltinComponent(text.to_owned())),
+            other => Ok(other),
+        }
+    }
+
+    /// Whether this host takes it, as far as the reference tells.
+    pub(crate) fn check(&self, images: &Images) -> Result<(), ImageError> {
+        if let Self::Registry(reference) = self {
+            images.check(reference)?;
+        }
+        Ok(())
+    }
+}
+
+impl Local {
+    /// Gets a component's image, of at most so many bytes, onto this machine.
+    pub(crate) async fn fetch(
+        images: &Images,
+        reference: &str,
+        limit: usize,
+    ) -> Result<Self, ImageError> {
+        match ImageRef::parse_component(reference)? {
+            ImageRef::File(path) => Ok(Self::File(path)),
+            ImageRef::Builtin(_) => Err(ImageError::BuiltinComponent(reference.to_owned())),
+            ImageRef::Registry(reference) => {
+                let image = images.get(&reference, Kind::Component, limit as u64);
+                Ok(Self::Pulled(image.await?))
+            }
+        }
+    }
+
+    /// Reads it whole, up to a bound.
+    pub(crate) async fn read(&self, images: &Images, limit: usize) -> Result<Vec<u8>, ImageError> {
+        let image = match self {
+            Self::File(path) => return read_file(path, limit).await,
+            Self::Pulled(image) => image,
+        };
+        match image.read().await {
+            Ok(bytes) => Ok(bytes),
+            Err(error) => {
+                // Somebody was at the cache: exactly the same once more, whatever the tag means by now.
+                tracing::warn!(%error, "the image is pulled again");
+                let exact = image.exact();
+                let again = images.get(&exact, Kind::Component, limit as u64);
+                Ok(again.await?.read().await?)
+            }
         }
     }
 }
@@ -113,6 +172,12 @@ mod tests {
             ImageRef::parse("builtin:http-server").unwrap(),
             ImageRef::Builtin("http-server".into())
         );
+        for text in ["ghcr.io/a/b:1", "oci://ghcr.io/a/b:1"] {
+            assert_eq!(
+                ImageRef::parse(text).unwrap(),
+                ImageRef::Registry("ghcr.io/a/b:1".into())
+            );
+        }
     }
 
     #[test]
@@ -121,7 +186,8 @@ mod tests {
             ("", "is empty"),
             ("file://a/b.wasm", "must be absolute"),
             ("./b.wasm", "must be absolute"),
-            ("ghcr.io/a/b:1", "OCI references are not supported yet"),
+            ("b.wasm", "names no registry"),
+            ("ghcr.io/a/B:1", "write REGISTRY/NAME:TAG"),
         ] {
             let error = ImageRef::parse(text).unwrap_err().to_string();
             assert!(error.contains(said), "{text:?}: {error}");

@@ -6,6 +6,7 @@
 //! - `store`: the lattice's state in JetStream, written and followed.
 //! - `components`, [`runtime`], [`links`], `routes`: what runs here, and where its calls go.
 //! - `resume`: what a killed host comes back with.
+//! - `image`: where what runs comes from: files, the program itself, registries.
 //! - `providers`: processes, supervised; `secrets`: what is asked of secrets backends for them.
 
 mod alive;

@@ -20,6 +20,7 @@ use trellis_lattice::{
     control::{host::ProviderDescription, provider::StartProvider},
     event::EventClaims,
 };
+use trellis_registry::Image;
 
 pub(crate) use delivery::REPLACED_GRACE;
 pub(crate) use spawner::Spawner;
@@ -41,6 +42,8 @@ struct Provider {
     /// Names of its configurations.
     config: Vec<String>,
     program: Program,
+    /// Kept in the cache for as long as it runs.
+    _image: Option<Image>,
     claims: Option<EventClaims>,
     keys: Keys,
     /// For whom its secrets are asked.
@@ -202,6 +205,7 @@ impl Reserved {
                 path: Default::default(),
                 arguments: Vec::new(),
             },
+            _image: None,
             claims: None,
             keys: Keys::generate(!is_builtin),
             entity: Entity {
@@ -214,7 +218,7 @@ impl Reserved {
     async fn prepare(&self, host: &Arc<Host>) -> Result<Provider, String> {
         let mut provider = self.unprepared();
         let reference = provider.description.image_ref.clone().unwrap_or_default();
-        let prepared = program::prepare(&host.config, &host.policy, &reference)
+        let prepared = program::prepare(&host.config, &host.policy, &host.images, &reference)
             .await
             .map_err(|error| error.to_string())?;
         host.wait_for_config(&provider.config)
@@ -231,6 +235,7 @@ impl Reserved {
         }
         provider.description.name = prepared.name;
         provider.program = prepared.program;
+        provider._image = prepared.image;
         host.keep_reference(&provider.description.id, &reference)
             .await;
         Ok(provider)

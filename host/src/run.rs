@@ -14,6 +14,7 @@ use trellis_lattice::{
     client::{ControlClient, ControlError},
     subject::Subjects,
 };
+use trellis_registry::{Cache, Images};
 use trellis_rpc::nats::{NatsOptions, NatsRpc, Whereabouts};
 
 use crate::{
@@ -107,6 +108,11 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         source,
     })?;
 
+    let images = Images::new(
+        config.registries.clone(),
+        config.registry_allow_latest,
+        Cache::open(&config.data_dir.join("images"), config.registry_cache_bytes)?,
+    );
     let whereabouts = Whereabouts {
         host: Some(identity.id.clone()),
         place,
@@ -143,6 +149,7 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         lane,
         view: Arc::new(View::new()),
         runtime,
+        images,
         components: Components::default(),
         providers: Providers::default(),
         spawner: Spawner::new().map_err(HostError::Thread)?,

@@ -89,9 +89,9 @@ mod tests {
     #[test]
     fn its_text_is_read_as_it_is_written() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
-        assert_eq!(EMPTY.parse(), Ok(Digest::of(b"")));
+        assert_eq!(EMPTY.parse::<Digest>(), Ok(Digest::of(b"")));
         assert_eq!(
-            EMPTY.to_uppercase().replace("SHA", "sha").parse(),
+            EMPTY.to_uppercase().replace("SHA", "sha").parse::<Digest>(),
             Ok(Digest::of(b""))
         );
     }
@@ -104,7 +104,7 @@ mod tests {
             "sha256:00",
             "sha512:00",
             &EMPTY[7..],
-            &format!("{EMPTY}0"),
+            format!("{EMPTY}0").as_str(),
         ] {
             let error = text.parse::<Digest>().unwrap_err().to_string();
             assert!(error.contains("64 hexadecimal digits"), "{error}");

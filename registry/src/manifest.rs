@@ -96,7 +96,7 @@ pub(crate) fn read(reference: &Reference, bytes: &[u8]) -> Result<Resolved, Regi
     };
     let digest_of_content = layer
         .digest
-        .parse()
+        .parse::<Digest>()
         .map_err(|error| RegistryError::answer(reference, format!("its manifest: {error}")))?;
     Ok(Resolved {
         manifest: digest,

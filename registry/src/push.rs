@@ -123,7 +123,9 @@ impl Client {
         let pieces = (0..size).step_by(PIECE_BYTES).map(move |start| {
             told.is_at(start as u64);
             counted.store(start as u64, Ordering::Relaxed);
-            Ok(content.slice(start..(start + PIECE_BYTES).min(content.len())))
+            Ok::<_, OciDistributionError>(
+                content.slice(start..(start + PIECE_BYTES).min(content.len())),
+            )
         });
         let push = self
             .oci

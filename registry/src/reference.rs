@@ -118,7 +118,7 @@ impl FromStr for Reference {
         }
         let digest = parsed
             .digest()
-            .map(str::parse)
+            .map(str::parse::<Digest>)
             .transpose()
             .map_err(|source| ReferenceError::Digest {
                 text: shown(),
@@ -198,7 +198,7 @@ mod tests {
             ("ghcr.io/acme/Cart:1", "write REGISTRY/NAME:TAG"),
             ("ghcr.io/acme/cart:1.0 ", "write REGISTRY/NAME:TAG"),
             (
-                &format!("ghcr.io/a/b@sha512:{}", "0".repeat(128)),
+                format!("ghcr.io/a/b@sha512:{}", "0".repeat(128)).as_str(),
                 "no other kind",
             ),
         ] {

@@ -18,7 +18,7 @@ use tokio::{
 /// The most that passes at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// A proxy that drops a connection once so many bytes have come back on it. It ends, with its connections, when it is
+/// A proxy that drops a connection once so many bytes have passed on it, both ways together. It ends, with its connections, when it is
 /// dropped.
 #[derive(Debug)]
 pub struct Dropping {
@@ -68,7 +68,7 @@ impl Dropping {
         self.dropped.load(Ordering::SeqCst)
     }
 
-    /// How many bytes came back, on all connections.
+    /// How many bytes have passed, on all connections.
     pub fn passed(&self) -> u64 {
         self.passed.load(Ordering::SeqCst)
     }
@@ -84,27 +84,32 @@ async fn carry(
 ) -> Result<()> {
     let mut far = TcpStream::connect(to).await?;
     let (mut there, mut back) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
-    let mut come_back = 0;
+    let mut moved = 0;
     loop {
-        tokio::select! {
-            count = near.read(&mut there) => match count? {
-                0 => return Ok(()),
-                count => far.write_all(&there[..count]).await?,
-            },
-            count = far.read(&mut back) => match count? {
-                0 => return Ok(()),
-                count => {
-                    near.write_all(&back[..count]).await?;
-                    come_back += count as u64;
-                    passed.fetch_add(count as u64, Ordering::SeqCst);
-                    let more = |done: usize| (done < times).then_some(done + 1);
-                    if come_back >= after_bytes
-                        && dropped.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
-                    {
-                        return Ok(());
-                    }
-                }
-            },
+        let count = tokio::select! {
+            count = near.read(&mut there) => {
+                let count = count?;
+                far.write_all(&there[..count]).await?;
+                count
+            }
+            count = far.read(&mut back) => {
+                let count = count?;
+                near.write_all(&back[..count]).await?;
+                count
+            }
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        moved += count as u64;
+        passed.fetch_add(count as u64, Ordering::SeqCst);
+        let more = |done: usize| (done < times).then_some(done + 1);
+        if moved >= after_bytes
+            && dropped
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
+                .is_ok()
+        {
+            return Ok(());
         }
     }
 }

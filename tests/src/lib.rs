@@ -2,7 +2,7 @@
 //! on its own free port, each ended with the value that stands for it.
 //!
 //! - [`process`]: a child process that never outlives its test.
-//! - [`nats`], [`redis`], [`secrets`]: the servers.
+//! - [`nats`], [`redis`], [`registry`], [`secrets`]: the servers; [`dropping`]: a way to one that breaks.
 //! - [`lattice`]: a NATS server, hosts, and what is asked of them.
 //! - [`pops`]: the same in many points of presence, and links between them to be cut.
 //! - [`actors`], [`counter`]: what runs in it.
@@ -13,6 +13,7 @@
 
 pub mod actors;
 pub mod counter;
+pub mod dropping;
 pub mod http;
 pub mod lattice;
 pub mod manifest;
@@ -21,6 +22,7 @@ pub mod pops;
 pub mod port;
 pub mod process;
 pub mod redis;
+pub mod registry;
 pub mod rollout;
 pub mod secrets;
 pub mod up;

@@ -15,6 +15,7 @@ mod guest;
 mod nats;
 mod python;
 mod redis;
+mod registry;
 
 pub use docker::Docker;
 pub use guest::Toolchain as GuestToolchain;
@@ -22,7 +23,7 @@ pub use guest::Toolchain as GuestToolchain;
 /// Installs what is missing and starts nothing.
 #[derive(Args)]
 pub struct Setup {
-    /// Leave out what only the tests need: Redis and cargo-deny
+    /// Leave out what only the tests need: Redis, docker-registry and cargo-deny
     #[arg(long)]
     without_tests: bool,
 }
@@ -33,6 +34,7 @@ impl Setup {
         guest_toolchain(layout)?;
         if !self.without_tests {
             redis_server()?;
+            docker_registry()?;
             cargo_deny(layout)?;
         }
         Ok(())
@@ -52,6 +54,11 @@ pub fn guest_toolchain(layout: &Layout) -> Result<GuestToolchain> {
 /// A redis-server that runs on this machine.
 pub fn redis_server() -> Result<PathBuf> {
     redis::ensure()
+}
+
+/// An OCI registry that runs on this machine.
+pub fn docker_registry() -> Result<PathBuf> {
+    registry::ensure()
 }
 
 /// Packages of Debian, as root.

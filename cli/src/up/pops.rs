@@ -197,7 +197,7 @@ impl Wanted<'_> {
             arguments.push("--allow-unsigned".into());
         }
         arguments.extend(self.host.arguments().into_iter().map(OsString::from));
-        let config: HostConfig = self.host.config(options);
+        let config: HostConfig = self.host.config(options)?;
         Ok(HostCommand {
             name: host.name.clone(),
             program: std::env::current_exe().context("this program's own file")?,

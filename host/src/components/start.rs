@@ -14,14 +14,16 @@ use trellis_rpc::nats::ServeOptions;
 use super::{ComponentError, Running, Wanted, door::Door};
 use crate::{
     host::Host,
-    image::{self, ImageRef},
+    image::Local,
     round_trip::round_trip,
     runtime::{Actor, ActorOptions, Limits, Module, Stats},
 };
 
 /// Starts a component and lets calls in.
 pub(super) async fn start(host: &Arc<Host>, wanted: Wanted) -> Result<Running, ComponentError> {
-    let (claims, module) = load(host, &wanted.image_ref).await?;
+    let limit = host.runtime.config().max_component_bytes;
+    let image = Local::fetch(&host.images, &wanted.image_ref, limit).await?;
+    let (claims, module) = load(host, &wanted.image_ref, &image).await?;
     host.wait_for_config(&wanted.config).await?;
     let (config, _) = host.view.merged_config(&wanted.config);
     host.links
@@ -49,6 +51,7 @@ pub(super) async fn start(host: &Arc<Host>, wanted: Wanted) -> Result<Running, C
     ));
     Ok(Running {
         wanted,
+        image,
         claims,
         config,
         exports,
@@ -63,10 +66,11 @@ pub(super) async fn start(host: &Arc<Host>, wanted: Wanted) -> Result<Running, C
 pub(super) async fn restart(
     host: &Arc<Host>,
     wanted: &Wanted,
+    image: &Local,
     config: Config,
     stats: Arc<Stats>,
 ) -> Result<(Option<ComponentToken>, Arc<Actor>), ComponentError> {
-    let (claims, module) = load(host, &wanted.image_ref).await?;
+    let (claims, module) = load(host, &wanted.image_ref, image).await?;
     let options = options(host, wanted, config);
     let actor = Actor::resume(&host.runtime, &module, options, stats)?;
     Ok((claims, actor))
@@ -100,18 +104,19 @@ fn exports(actor: &Actor) -> ComponentExports {
     }
 }
 
-/// Fetches, verifies and compiles an image.
+/// Reads, verifies and compiles an image.
 async fn load(
     host: &Arc<Host>,
     image_ref: &str,
+    image: &Local,
 ) -> Result<(Option<ComponentToken>, Arc<Module>), ComponentError> {
-    let path = ImageRef::parse_component(image_ref)?;
     let _turn = host
         .loads
         .acquire()
         .await
         .map_err(|_| ComponentError::Stopping)?;
-    let bytes = image::read_file(&path, host.runtime.config().max_component_bytes).await?;
+    let limit = host.runtime.config().max_component_bytes;
+    let bytes = image.read(&host.images, limit).await?;
     let bytes = bytes::Bytes::from(bytes);
     let (policy, binary) = (host.policy.clone(), bytes.clone());
     let verified = tokio::task::spawn_blocking(move || {

@@ -43,6 +43,7 @@ pub(super) fn scale(host: &Arc<Host>, body: &[u8]) -> Result<Outcome, Refused> {
     check_host(host, &request.host_id)?;
     if request.count > 0 {
         check_reference(
+            host,
             "component.scale request: field `component_ref`",
             &request.component_ref,
         )?;
@@ -109,6 +110,7 @@ pub(super) fn update(host: &Arc<Host>, body: &[u8]) -> Result<Outcome, Refused> 
     let request: UpdateComponent = read("component.update request", body)?;
     check_host(host, &request.host_id)?;
     check_reference(
+        host,
         "component.update request: field `new_component_ref`",
         &request.new_component_ref,
     )?;
@@ -188,9 +190,9 @@ fn accept(host: &Host) -> Result<OwnedSemaphorePermit, Refused> {
     })
 }
 
-fn check_reference(field: &str, reference: &str) -> Result<(), Refused> {
+fn check_reference(host: &Host, field: &str, reference: &str) -> Result<(), Refused> {
     ImageRef::parse_component(reference)
-        .map(drop)
+        .and_then(|image| image.check(&host.images))
         .map_err(|error| failed(format!("{field}: {error}")))
 }
 

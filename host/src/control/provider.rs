@@ -31,7 +31,9 @@ pub(super) fn auction(host: &Arc<Host>, body: &[u8]) -> Result<Outcome, Refused>
 pub(super) fn start(host: &Arc<Host>, body: &[u8]) -> Result<Outcome, Refused> {
     let request: StartProvider = read("provider.start request", body)?;
     check_host(host, &request.host_id)?;
-    ImageRef::parse(&request.provider_ref).map_err(|error| {
+    let image = ImageRef::parse(&request.provider_ref);
+    let checked = image.and_then(|image| image.check(&host.images));
+    checked.map_err(|error| {
         failed(format!(
             "provider.start request: field `provider_ref`: {error}"
         ))

@@ -10,8 +10,10 @@ use std::{
 
 use time::OffsetDateTime;
 use trellis_lattice::claims::{
-    ClaimsError, IssuerPolicy, ProviderToken, VerifiedProvider, this_target, verify_archive,
+    ClaimsError, IssuerPolicy, ProviderToken, VerifiedProvider, archive::MAX_ARCHIVE_BYTES,
+    this_target, verify_archive,
 };
+use trellis_registry::{Image, Images, Kind};
 
 use super::process::Program;
 use crate::{
@@ -46,12 +48,15 @@ pub(crate) struct Prepared {
     pub(crate) claims: Option<ProviderToken>,
     /// The name it is known by where it is not signed.
     pub(crate) name: Option<String>,
+    /// What it was unpacked from, where that was pulled: kept for the next start.
+    pub(crate) image: Option<Image>,
 }
 
 /// Makes a provider's reference a program. Reads and verifies off the reactor.
 pub(crate) async fn prepare(
     config: &Arc<HostConfig>,
     policy: &Arc<IssuerPolicy>,
+    images: &Images,
     reference: &str,
 ) -> Result<Prepared, ProgramError> {
     match ImageRef::parse(reference)? {
@@ -61,6 +66,20 @@ pub(crate) async fn prepare(
             tokio::task::spawn_blocking(move || file(&config.data_dir, &policy, &path))
                 .await
                 .map_err(|_| ProgramError::Stopping)?
+        }
+        ImageRef::Registry(reference) => {
+            let image = images
+                .get(&reference, Kind::Provider, MAX_ARCHIVE_BYTES)
+                .await
+                .map_err(ImageError::from)?;
+            let (config, policy, pulled) = (config.clone(), policy.clone(), image.clone());
+            tokio::task::spawn_blocking(move || {
+                let mut prepared = archive(&config.data_dir, &policy, &reference, pulled.path())?;
+                prepared.image = Some(pulled);
+                Ok(prepared)
+            })
+            .await
+            .map_err(|_| ProgramError::Stopping)?
         }
     }
 }
@@ -80,6 +99,7 @@ fn builtin(config: &HostConfig, name: String) -> Result<Prepared, ProgramError> 
         program,
         claims: None,
         name: Some(name),
+        image: None,
     })
 }
 
@@ -120,11 +140,36 @@ fn file(data_dir: &Path, policy: &IssuerPolicy, path: &Path) -> Result<Prepared,
             program,
             claims: None,
             name,
+            image: None,
         });
     }
     let archive = io::Cursor::new(begin).chain(io::BufReader::new(file));
     let verified = verify_archive(archive, &this_target(), policy, OffsetDateTime::now_utc())
         .map_err(claims)?;
+    unpacked(data_dir, verified)
+}
+
+/// An archive of a registry. It is told by its reference: its file's name says nothing.
+fn archive(
+    data_dir: &Path,
+    policy: &IssuerPolicy,
+    reference: &str,
+    path: &Path,
+) -> Result<Prepared, ProgramError> {
+    let file = fs::File::open(path).map_err(|source| ProgramError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let archive = io::BufReader::new(file);
+    let verified = verify_archive(archive, &this_target(), policy, OffsetDateTime::now_utc());
+    let verified = verified.map_err(|source| ProgramError::Claims {
+        path: reference.into(),
+        source,
+    })?;
+    unpacked(data_dir, verified)
+}
+
+fn unpacked(data_dir: &Path, verified: VerifiedProvider) -> Result<Prepared, ProgramError> {
     let path = unpack(data_dir, &verified)?;
     let name = verified
         .claims
@@ -138,6 +183,7 @@ fn file(data_dir: &Path, policy: &IssuerPolicy, path: &Path) -> Result<Prepared,
         program,
         claims: verified.claims,
         name,
+        image: None,
     })
 }
 
@@ -188,9 +234,15 @@ mod tests {
         })
     }
 
+    fn images(folder: &Path) -> Images {
+        let cache = trellis_registry::Cache::open(folder, 1000).unwrap();
+        Images::new(trellis_registry::Settings::default(), false, cache)
+    }
+
     async fn error(reference: &str, policy: IssuerPolicy) -> String {
         let folder = tempfile::tempdir().unwrap();
-        prepare(&config(folder.path()), &Arc::new(policy), reference)
+        let (config, images) = (config(folder.path()), images(folder.path()));
+        prepare(&config, &Arc::new(policy), &images, reference)
             .await
             .unwrap_err()
             .to_string()
@@ -220,7 +272,8 @@ mod tests {
             allow_unsigned: true,
             ..IssuerPolicy::default()
         };
-        let prepared = prepare(&config(folder.path()), &Arc::new(policy), &reference)
+        let (config, images) = (config(folder.path()), images(folder.path()));
+        let prepared = prepare(&config, &Arc::new(policy), &images, &reference)
             .await
             .unwrap();
         assert_eq!(prepared.program.path, path);

@@ -85,8 +85,8 @@ async fn another_pull_goes_on_where_one_gave_up() {
 #[tokio::test]
 async fn a_push_is_tried_again() {
     let registry = Registry::start().await.unwrap();
-    // What comes back of a push are a few hundred bytes for each request: it is cut in the middle of them.
-    let way = Dropping::before(registry.at(), 700, 2).await.unwrap();
+    // In the middle of the content.
+    let way = Dropping::before(registry.at(), 50_000, 2).await.unwrap();
     let tag = reference(&format!("{}/acme/cart:1.0", way.host()));
     let artefact = component(100_000);
     let noted = Noted::new();
@@ -95,6 +95,7 @@ async fn a_push_is_tried_again() {
         .await
         .unwrap();
     assert_eq!(way.dropped(), 2);
+    assert_eq!(noted.tries.load(Ordering::SeqCst), 2);
     let direct = reference(&format!("{}/acme/cart:1.0", registry.host()));
     client(&[&registry.host()]).resolve(&direct).await.unwrap();
 }

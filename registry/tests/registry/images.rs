@@ -11,8 +11,9 @@ const LIMIT: u64 = 1 << 30;
 
 async fn push(client: &Client, host: &str, name: &str, artefact: &Artefact) -> (String, Pushed) {
     let tag = format!("{host}/acme/{name}");
-    let pushed = client.push(&reference(&tag), artefact, Arc::new(Silent));
-    (tag.clone(), pushed.await.unwrap())
+    let to = reference(&tag);
+    let pushed = client.push(&to, artefact, Arc::new(Silent)).await;
+    (tag, pushed.unwrap())
 }
 
 fn images(folder: &Path, host: &str, cache_bytes: u64) -> Images {

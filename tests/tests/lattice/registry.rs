@@ -51,7 +51,7 @@ fn log_in(lattice: &Lattice, registry: &str) -> Result<()> {
     let folder = lattice.directory().join(".docker");
     fs::create_dir_all(&folder)?;
     let auth = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
-    let config = serde_json::json!({"auths": {registry: {"auth": auth}}});
+    let config = serde_json::json!({"auths": {(registry): {"auth": auth}}});
     Ok(fs::write(folder.join("config.json"), config.to_string())?)
 }
 

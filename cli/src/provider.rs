@@ -17,6 +17,12 @@ type Run = fn() -> Pin<Box<dyn Future<Output = Result<(), RunError>>>>;
 
 /// Every built-in provider by its name in `builtin:NAME`.
 const PROVIDERS: &[(&str, Run)] = &[
+    (trellis_blobstore_fs::NAME, || {
+        Box::pin(trellis_blobstore_fs::run())
+    }),
+    (trellis_http_client::NAME, || {
+        Box::pin(trellis_http_client::run())
+    }),
     (trellis_http_server::NAME, || {
         Box::pin(trellis_http_server::run())
     }),
@@ -28,6 +34,9 @@ const PROVIDERS: &[(&str, Run)] = &[
     }),
     (trellis_messaging_nats::NAME, || {
         Box::pin(trellis_messaging_nats::run())
+    }),
+    (trellis_sqldb_postgres::NAME, || {
+        Box::pin(trellis_sqldb_postgres::run())
     }),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use trellis_lattice::{LatticeName, connect::NatsSettings, control::Labels};
+use trellis_lattice::{LatticeName, connect::NatsSettings, control::Labels, provider::NatsTls};
 
 use crate::runtime::{Limits, RuntimeConfig};
 
@@ -67,6 +67,19 @@ pub struct HostConfig {
     pub structured_logging: bool,
 }
 
+impl HostConfig {
+    /// What the host's providers have to know of its NATS' TLS; none when nothing is said of it.
+    pub(crate) fn provider_tls(&self) -> Option<NatsTls> {
+        // A provider has another current folder, maybe.
+        let ca = self.nats.tls_ca.as_ref();
+        let tls = NatsTls {
+            ca: ca.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone())),
+            first: self.nats.tls_first,
+        };
+        (tls != NatsTls::default()).then_some(tls)
+    }
+}
+
 impl Default for HostConfig {
     fn default() -> Self {
         Self {
@@ -85,10 +98,13 @@ impl Default for HostConfig {
             builtin_executable: std::env::current_exe()
                 .unwrap_or_else(|_| PathBuf::from("trellis")),
             builtin_providers: [
+                "blobstore-fs",
+                "http-client",
                 "http-server",
                 "keyvalue-nats",
                 "keyvalue-redis",
                 "messaging-nats",
+                "sqldb-postgres",
             ]
             .map(str::to_owned)
             .to_vec(),

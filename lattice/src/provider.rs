@@ -88,6 +88,20 @@ pub struct HostData {
     /// Ours: the address that a provider listens at which is told to listen at none in particular (`0.0.0.0` or `[::]`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trellis_bind: Option<IpAddr>,
+    /// Ours: how the host begins TLS with NATS, where that isn't what everybody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trellis_tls: Option<NatsTls>,
+}
+
+/// What TLS with NATS needs beside the system's authorities.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatsTls {
+    /// The file of an authority (PEM) that is trusted, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// Whether connections begin with TLS instead of upgrading to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
 }
 
 /// The host's Unix socket, for the provider that the token was made for.

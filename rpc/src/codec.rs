@@ -8,6 +8,7 @@ mod chunks;
 mod compound;
 mod declare;
 mod decoder;
+mod items;
 pub mod leb;
 mod primitive;
 
@@ -17,6 +18,7 @@ pub use chunks::{collect, decode_chunks, decode_future, encode_chunks, encode_fu
 pub use compound::Deferred;
 pub(crate) use decoder::first_capacity;
 pub use decoder::{Decoder, Limits, WireError};
+pub use items::{decode_items, encode_items};
 
 /// A Rust type that has a WIT type's encoding.
 pub trait Encode {

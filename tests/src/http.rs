@@ -64,6 +64,22 @@ impl Http {
         self.send(Method::POST, path, body.into()).await
     }
 
+    /// Puts a body to a path.
+    ///
+    /// # Errors
+    /// No whole answer came.
+    pub async fn put(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
+        self.send(Method::PUT, path, body.into()).await
+    }
+
+    /// Deletes what is at a path.
+    ///
+    /// # Errors
+    /// No whole answer came.
+    pub async fn delete(&self, path: &str) -> Result<Answer> {
+        self.send(Method::DELETE, path, Bytes::new()).await
+    }
+
     /// Asks for a path until the answer is 200; its body.
     ///
     /// # Errors

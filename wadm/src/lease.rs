@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use keeper::Keeper;
+pub(crate) use keeper::{Keeper, leader};
 
 /// The lease as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use trellis_lattice::LatticeName;
 
 pub use apps::{Apps, Change, StoredApp};
 pub use catalog::Catalog;
-pub use notes::{NotedHost, Notes, Owned};
+pub use notes::{NotedHost, NotedStatus, Notes, Owned};
 
 pub(crate) use bucket::Bucket;
 

@@ -6,18 +6,26 @@ use crate::bindings::wasi::http::types::IncomingBody;
 use crate::bindings::wasi::io::poll::Pollable;
 use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
 
-/// A request's body. Reading waits for the client.
+/// A request's body, or another stream. Reading waits for the sender.
 pub struct BodyReader {
     // Dropped before the body it belongs to: the host refuses the other order.
     stream: InputStream,
-    _body: IncomingBody,
+    _body: Option<IncomingBody>,
 }
 
 impl BodyReader {
     pub(crate) fn new(stream: InputStream, body: IncomingBody) -> Self {
         Self {
             stream,
-            _body: body,
+            _body: Some(body),
+        }
+    }
+
+    /// Of a stream that belongs to nothing.
+    pub fn of(stream: InputStream) -> Self {
+        Self {
+            stream,
+            _body: None,
         }
     }
 }
@@ -35,7 +43,7 @@ impl Read for BodyReader {
     }
 }
 
-/// A response's body. Writing waits while the client is slower than the actor.
+/// A response's body, or another stream. Writing waits while the reader is slower than the actor.
 pub struct BodyWriter {
     // Likewise dropped before the stream.
     ready: Option<Pollable>,
@@ -43,7 +51,8 @@ pub struct BodyWriter {
 }
 
 impl BodyWriter {
-    pub(crate) fn new(stream: OutputStream) -> Self {
+    /// Writes to that stream.
+    pub fn new(stream: OutputStream) -> Self {
         Self {
             ready: None,
             stream,

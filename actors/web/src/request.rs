@@ -1,6 +1,6 @@
 //! The request as the actor reads it.
 
-use crate::bindings::wasi::http::types::IncomingRequest;
+use crate::bindings::wasi::http::types::{IncomingRequest, Method};
 use crate::body::BodyReader;
 use crate::query;
 
@@ -14,6 +14,22 @@ impl Request {
     pub(crate) fn new(inner: IncomingRequest) -> Self {
         let target = inner.path_with_query().unwrap_or_default();
         Self { inner, target }
+    }
+
+    /// The method's name, in capitals.
+    pub fn method(&self) -> String {
+        match self.inner.method() {
+            Method::Get => "GET".into(),
+            Method::Head => "HEAD".into(),
+            Method::Post => "POST".into(),
+            Method::Put => "PUT".into(),
+            Method::Delete => "DELETE".into(),
+            Method::Connect => "CONNECT".into(),
+            Method::Options => "OPTIONS".into(),
+            Method::Trace => "TRACE".into(),
+            Method::Patch => "PATCH".into(),
+            Method::Other(name) => name,
+        }
     }
 
     /// The path, with its leading slash, without the query; not decoded.

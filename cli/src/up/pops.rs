@@ -291,8 +291,8 @@ impl Wanted<'_> {
         Ok(ready)
     }
 
-    /// Waits until an application's servers run where they are to. A manager that has just begun may call deployed what was
-    /// when it ended.
+    /// Waits until an application's servers run where they are to. A PoP that a manager which has just begun doesn't see
+    /// yet counts with what it ran before.
     async fn listens(
         &self,
         session: &Session,

@@ -357,6 +357,7 @@ impl Run<'_> {
             trellis_place: host.rpc.place().cloned(),
             trellis_js_domain: host.config.js_domain.clone(),
             trellis_bind: host.config.bind,
+            trellis_tls: host.config.provider_tls(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! - `reflect`: a component's imports and exports as [`trellis_rpc::value::Ty`].
 //! - `encode`, `decode`: wasmtime's values to wire bytes and back.
 //! - `handles`: resources, which travel as opaque handles.
+//! - `stream`: streams of bytes, which travel beside the values.
 //! - `import`: calls that an actor makes.
 
 pub(super) mod binding;
@@ -15,3 +16,4 @@ pub(super) mod handles;
 pub(super) mod import;
 pub(super) mod reflect;
 pub(super) mod size;
+pub(super) mod stream;

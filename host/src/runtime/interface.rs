@@ -43,16 +43,19 @@ pub(super) enum Typed {
     KeyvalueAtomics = 2,
     KeyvalueBatch = 3,
     MessagingConsumer = 4,
+    /// All of `wasi:blobstore`: its containers go over the link of its `blobstore`.
+    Blobstore = 5,
 }
 
 impl Typed {
     /// All of them, in the order of their places.
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::HttpOutgoing,
         Self::KeyvalueStore,
         Self::KeyvalueAtomics,
         Self::KeyvalueBatch,
         Self::MessagingConsumer,
+        Self::Blobstore,
     ];
 
     /// Namespace, package and interface, as links name them.
@@ -63,6 +66,7 @@ impl Typed {
             Self::KeyvalueAtomics => ("wasi", "keyvalue", "atomics"),
             Self::KeyvalueBatch => ("wasi", "keyvalue", "batch"),
             Self::MessagingConsumer => ("wasmcloud", "messaging", "consumer"),
+            Self::Blobstore => ("wasi", "blobstore", "blobstore"),
         }
     }
 }
@@ -118,6 +122,9 @@ const DRAFTS: &[(&str, &str, &[&str])] = &[
     ("keyvalue", "store", &["0.2.0-draft"]),
     ("keyvalue", "atomics", &["0.2.0-draft"]),
     ("keyvalue", "batch", &["0.2.0-draft"]),
+    ("blobstore", "blobstore", &["0.2.0-draft"]),
+    ("blobstore", "container", &["0.2.0-draft"]),
+    ("blobstore", "types", &["0.2.0-draft"]),
     ("config", "store", &["0.2.0-draft", "0.2.0-rc.1"]),
     ("config", "runtime", &["0.2.0-draft"]),
     ("logging", "logging", &["0.1.0-draft"]),

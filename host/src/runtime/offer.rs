@@ -2,10 +2,11 @@
 //!
 //! - WASI 0.2: clocks, random numbers, streams, the standard streams; files and sockets that grant nothing.
 //! - `http`: `wasi:http/outgoing-handler`, over a link: there is no way out but by a provider.
-//! - `keyvalue`, `messaging`: typed, over links.
+//! - `keyvalue`, `blobstore`, `messaging`: typed, over links.
 //! - `config`, `logging`: this host's own.
 //! - `lattice`: which link later calls go over.
 
+pub(super) mod blobstore;
 pub(super) mod config;
 pub(super) mod http;
 pub(super) mod keyvalue;
@@ -23,6 +24,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     keyvalue::add_to_linker(&mut linker)?;
+    blobstore::add_to_linker(&mut linker)?;
     messaging::add_to_linker(&mut linker)?;
     config::add_to_linker(&mut linker)?;
     logging::add_to_linker(&mut linker)?;

@@ -4,6 +4,8 @@
 
 #[path = "ways/cases.rs"]
 mod cases;
+#[path = "ways/parcels.rs"]
+mod parcels;
 
 use std::{
     fmt,
@@ -58,6 +60,7 @@ impl Pair {
         );
         kit.link("a", "default", cases::RELAYS, "b");
         kit.link("b", "default", cases::RELAYS, "a");
+        kit.link("a", "default", parcels::PARCELS, "b");
         Self { kit, a, b, kind }
     }
 
@@ -205,17 +208,17 @@ impl Route for Nowhere {
 
 /// Makes a test of every case on every way.
 macro_rules! on_every_way {
-    ($($case:ident,)*) => {
-        on_every_way! { @way in_process; $($case,)* }
-        on_every_way! { @way by_socket; $($case,)* }
-        on_every_way! { @way by_nats; $($case,)* }
+    ($($room:ident: $($case:ident,)*)*) => {
+        on_every_way! { @way in_process; $($($room $case,)*)* }
+        on_every_way! { @way by_socket; $($($room $case,)*)* }
+        on_every_way! { @way by_nats; $($($room $case,)*)* }
     };
-    (@way $way:ident; $($case:ident,)*) => {
+    (@way $way:ident; $($room:ident $case:ident,)*) => {
         mod $way {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
-                    super::cases::$case(super::Pair::$way().await).await;
+                    super::$room::$case(super::Pair::$way().await).await;
                 }
             )*
         }
@@ -223,6 +226,7 @@ macro_rules! on_every_way {
 }
 
 on_every_way! {
+    cases:
     calls_take_this_way,
     records_go_and_come_back,
     who_gives_up_ends_the_callee_s_work,
@@ -241,4 +245,13 @@ on_every_way! {
     a_large_body_arrives_whole,
     who_reads_no_further_ends_the_callee_s_work,
     a_body_that_breaks_off_is_known_to_be_cut,
+    parcels:
+    a_stream_of_bytes_reaches_the_callee,
+    a_stream_of_bytes_comes_back,
+    a_stream_goes_on_while_it_is_written,
+    what_is_there_with_the_values_is_a_stream_too,
+    a_stream_that_breaks_off_is_known_to_be_cut,
+    who_reads_part_of_a_stream_leaves_the_rest,
+    a_refused_parcel_is_not_read,
+    a_stream_without_a_channel_is_refused,
 }

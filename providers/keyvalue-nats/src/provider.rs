@@ -1,12 +1,9 @@
 //! Links to their buckets.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use trellis_provider::{
-    Lattice,
-    config::SettingsError,
-    contract::ComponentId,
-    keyvalue::{Backend, Linked},
+    Backend, Lattice, Linked, config::SettingsError, contract::ComponentId, keyvalue, rpc::Handler,
 };
 
 use crate::{
@@ -47,5 +44,9 @@ impl Backend for Bucket {
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("{self:?} does not open")),
         }
+    }
+
+    fn handler(provider: Arc<Linked<Self>>) -> Arc<dyn Handler> {
+        keyvalue::handler(provider)
     }
 }

@@ -1,10 +1,13 @@
 //! Links to their stores.
 
+use std::sync::Arc;
+
 use trellis_provider::{
-    Lattice,
+    Backend, Lattice, Linked,
     config::SettingsError,
     contract::ComponentId,
-    keyvalue::{Backend, Error, Linked},
+    keyvalue::{self, Error},
+    rpc::Handler,
 };
 
 use crate::{
@@ -41,5 +44,9 @@ impl Backend for RedisStore {
             Error::Other(message) => message,
             _ => format!("Redis at {}: access denied", self.place()),
         })
+    }
+
+    fn handler(provider: Arc<Linked<Self>>) -> Arc<dyn Handler> {
+        keyvalue::handler(provider)
     }
 }

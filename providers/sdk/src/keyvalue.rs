@@ -1,5 +1,5 @@
 //! Answering `wasi:keyvalue`: a provider implements [`Keyvalue`], and [`handler`] makes a handler of it. Where each link
-//! leads to a store, the provider itself is there too: [`Linked`], over a [`Backend`].
+//! leads to a store, [`Linked`](crate::Linked) is the provider, and a store is a [`Backend`](crate::Backend).
 
 mod linked;
 
@@ -18,7 +18,6 @@ use trellis_rpc::{
     },
 };
 
-pub use self::linked::{Backend, Linked};
 use crate::answers::{self, unknown_function};
 
 /// A key-value store, as components see it. `bucket` is the name that the component opened, `default` by habit; the

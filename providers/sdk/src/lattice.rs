@@ -51,9 +51,12 @@ struct Inner {
 /// The settings to reach the lattice with, from the host data.
 pub(crate) fn nats_settings(data: &HostData) -> NatsSettings {
     let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let tls = data.trellis_tls.clone().unwrap_or_default();
     NatsSettings {
         jwt: given(&data.lattice_rpc_user_jwt),
         seed: given(&data.lattice_rpc_user_seed),
+        tls_ca: tls.ca,
+        tls_first: tls.first,
         ..NatsSettings::new(&*data.lattice_rpc_url)
     }
 }

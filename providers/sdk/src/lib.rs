@@ -5,8 +5,9 @@
 //! - [`Lattice`], [`Component`]: its place in the lattice, and calls to components.
 //! - [`LinkConfig`], [`LinkTable`], [`Shared`]: links, with their configuration as a Rust type ([`config`]), and what is
 //!   kept for them.
+//! - [`Backend`], [`Linked`]: a provider whose links lead to a server somewhere.
 //! - [`generate!`], [`generated`]: Rust for a WIT world of the author's own, answered and called.
-//! - [`keyvalue`], [`messaging`]: answering the interfaces that Trellis types itself.
+//! - [`keyvalue`], [`blobstore`], [`messaging`]: answering the interfaces that Trellis types itself.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -54,6 +55,8 @@
 //! ```
 
 mod answers;
+mod backend;
+pub mod blobstore;
 pub mod config;
 mod control;
 mod error;
@@ -71,6 +74,7 @@ mod run;
 mod secrets;
 mod shared;
 
+pub use backend::{Backend, Linked};
 pub use error::{LinkError, RunError};
 pub use lattice::{CallOptions, Component, Lattice};
 pub use link::{LinkConfig, Role};

@@ -2,6 +2,7 @@
 //! asks for health and shutdown, makes calls as a component and answers calls as one, all over a real NATS server; and a whole
 //! lattice of real processes ([`LatticeHarness`]).
 
+pub mod blobstore;
 mod component;
 mod host;
 pub mod keyvalue;

@@ -6,7 +6,10 @@ use trellis_lattice::app::{
 };
 
 use super::{Api, Refusal};
-use crate::store::StoredApp;
+use crate::{
+    lease,
+    store::{NotedStatus, StoredApp},
+};
 
 impl Api {
     pub(super) async fn list(&self) -> Result<Vec<AppSummary>, Refusal> {
@@ -110,7 +113,9 @@ impl Api {
             ..AppStatus::default()
         };
         Ok(match (noted, deployed) {
-            (Some(noted), _) if noted.version == deployed.unwrap_or_default() => noted,
+            (Some(noted), _) if noted.status.version == deployed.unwrap_or_default() => {
+                self.as_known_now(noted).await?
+            }
             (_, Some(_)) => info(
                 StatusType::Waiting,
                 "the application manager has not begun yet",
@@ -118,5 +123,36 @@ impl Api {
             (Some(_), None) => info(StatusType::Reconciling, "being undeployed"),
             (None, None) => AppStatus::default(),
         })
+    }
+
+    /// A note, with what has changed since about who knows: an earlier leader's says how things were then.
+    async fn as_known_now(&self, noted: NotedStatus) -> Result<AppStatus, Refusal> {
+        let NotedStatus { mut status, fence } = noted;
+        let Some(before) = on_hosts(status.status.ty) else {
+            return Ok(status);
+        };
+        let who = match lease::leader(self.store.notes.bucket()).await? {
+            Some(leader) if leader.holder.is_empty() => "no application manager is at work",
+            Some(leader) if leader.fence > fence => {
+                "the application manager has begun anew and is looking at the hosts"
+            }
+            _ => return Ok(status),
+        };
+        status.status = StatusInfo {
+            ty: StatusType::Reconciling,
+            message: format!("{who}; before, it was {before}"),
+        };
+        Ok(status)
+    }
+}
+
+/// The word for a status that says what is on hosts, which may have changed while nobody looked.
+fn on_hosts(ty: StatusType) -> Option<&'static str> {
+    match ty {
+        StatusType::Deployed => Some("deployed"),
+        StatusType::Reconciling => Some("reconciling"),
+        StatusType::Failed => Some("failed"),
+        StatusType::Unhealthy => Some("unhealthy"),
+        StatusType::Undeployed | StatusType::Waiting => None,
     }
 }

@@ -10,6 +10,15 @@ use crate::store::{Bucket, StoreError};
 
 const KEY: &str = "leader";
 
+/// Who leads, or led last.
+///
+/// # Errors
+/// JetStream doesn't answer, or the entry holds something else.
+pub(crate) async fn leader(bucket: &Bucket) -> Result<Option<Entry>, StoreError> {
+    let (entry, _) = bucket.read(KEY).await?;
+    Ok(entry)
+}
+
 /// One candidate's hold on the bucket.
 #[derive(Clone, Debug)]
 pub(crate) struct Keeper {

@@ -42,6 +42,8 @@ pub(crate) struct Shell {
     control: ControlClient,
     store: Store,
     settings: Settings,
+    /// The number of this leadership.
+    fence: u64,
     core: Core,
     catalog: Catalog,
     /// The buckets that all this was read from.
@@ -117,6 +119,7 @@ impl Shell {
             client,
             store,
             settings,
+            fence,
             core,
             catalog: Catalog::default(),
             incarnation: None,

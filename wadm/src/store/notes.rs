@@ -46,6 +46,18 @@ pub struct NotedHost {
     pub since: Option<Moment>,
 }
 
+/// How an application was when it was noted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotedStatus {
+    /// Its status.
+    #[serde(flatten)]
+    pub status: AppStatus,
+    /// The number of the leadership that noted it ([`crate::lease::Entry::fence`]); 0 when that is not known. A later one
+    /// has not looked yet.
+    #[serde(default)]
+    pub fence: u64,
+}
+
 /// The notes.
 #[derive(Clone, Debug)]
 pub struct Notes {
@@ -99,7 +111,7 @@ impl Notes {
     ///
     /// # Errors
     /// JetStream doesn't answer, or the entry holds something else.
-    pub async fn status(&self, app: &str) -> Result<Option<AppStatus>, StoreError> {
+    pub async fn status(&self, app: &str) -> Result<Option<NotedStatus>, StoreError> {
         let (status, _) = self.bucket.read(&format!("{STATUS}{app}")).await?;
         Ok(status)
     }
@@ -108,7 +120,7 @@ impl Notes {
     ///
     /// # Errors
     /// JetStream doesn't answer.
-    pub async fn set_status(&self, app: &str, status: &AppStatus) -> Result<(), StoreError> {
+    pub async fn set_status(&self, app: &str, status: &NotedStatus) -> Result<(), StoreError> {
         self.set(&format!("{STATUS}{app}"), status).await
     }
 
@@ -118,7 +130,7 @@ impl Notes {
     /// JetStream doesn't answer.
     pub async fn forget_status(&self, app: &str) -> Result<(), StoreError> {
         let key = format!("{STATUS}{app}");
-        let (status, revision) = self.bucket.read::<AppStatus>(&key).await?;
+        let (status, revision) = self.bucket.read::<NotedStatus>(&key).await?;
         if status.is_some() {
             self.bucket.delete(&key, revision).await?;
         }

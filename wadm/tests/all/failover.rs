@@ -7,7 +7,7 @@ use crate::{
     hosts::{Host, Lattice},
     manager::{Freezable, Manager, ask, try_ask},
     nats::{Nats, until},
-    stage::{deploy, until_status},
+    stage::{self, Stage, deploy, status, until_status},
 };
 
 /// A bound for a busy machine; a quiet one is several times faster.
@@ -116,6 +116,35 @@ async fn when_the_leader_is_killed_another_commands() {
     until("nothing left", async || a.is_empty()).await;
     one_after_the_other(&lattice);
     second.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_earlier_leader_noted_is_not_told_as_if_it_were_so_now() {
+    let (stage, [host]) = stage::deployed(["a"]).await;
+    let Stage {
+        nats,
+        manager,
+        client,
+        lattice,
+    } = stage;
+    manager.stop().await;
+    host.kill().await;
+    let second = Manager::start(nats.settings()).await;
+    // From its first answer on.
+    for _ in 0..20 {
+        let told = status(&client).await;
+        assert_ne!(told["status"]["type"], "deployed", "{told}");
+    }
+    let _host = Host::join(&nats, &lattice, "b").await;
+    let mut told = status(&client).await;
+    for _ in 0..200 {
+        if told["status"]["type"] == "deployed" {
+            return second.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        told = status(&client).await;
+    }
+    panic!("{told:#}");
 }
 
 #[tokio::test]

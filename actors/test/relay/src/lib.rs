@@ -1,6 +1,7 @@
 //! Calls the actor that it is linked to, which may be another of its kind, and can be called itself.
 
 mod deeds;
+mod parcels;
 
 use std::time::Instant;
 
@@ -16,9 +17,15 @@ mod bindings {
             world relay {
                 import trellis:test/relay@0.1.0;
                 export trellis:test/relay@0.1.0;
+                import trellis:test-streams/parcels@0.1.0;
+                export trellis:test-streams/parcels@0.1.0;
             }
         ",
-        path: ["../../../wit/trellis-test"],
+        path: [
+            "../../../wit/wasi-io",
+            "../../../wit/trellis-test",
+            "../../../wit/trellis-test-streams",
+        ],
         world: "trellis:relay/relay",
         generate_all,
     });

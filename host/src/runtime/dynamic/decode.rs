@@ -8,16 +8,21 @@ use trellis_rpc::{
 };
 use wasmtime::component::{ResourceAny, Val};
 
+use super::stream::{Spot, is_bytes};
+
 /// The most bytes of a call's values: each byte of a `list<u8>` is a value of its own, of some fifty bytes, until the guest
 /// has it.
 pub(in crate::runtime) const MAX_ROOT_BYTES: usize = 4 << 20;
 /// What is reserved for a list at first; the rest comes as its elements prove to be there.
 const FIRST_CAPACITY: usize = 1024;
 
-/// Turns handles into resources.
+/// Turns what travels in place of resources into them.
 pub(in crate::runtime) trait Incoming {
     /// The resource that a handle stands for; `own` when it is given to us.
     fn resource(&mut self, handle: Bytes, name: &str, own: bool) -> Result<ResourceAny, CallError>;
+
+    /// A stream: of that content, or of what comes on the channel of that path.
+    fn stream(&mut self, whole: Option<Bytes>, path: &[u32]) -> Result<ResourceAny, CallError>;
 }
 
 /// Reads the values of a parameter list or result.
@@ -38,13 +43,14 @@ pub(in crate::runtime) fn decode_all<'t>(
     }
     let mut decoder = Decoder::new(root);
     let values = types
-        .map(|ty| decode(&mut decoder, ty, handles))
+        .enumerate()
+        .map(|(index, ty)| decode(&mut decoder, ty, handles, &mut Spot::at(index)))
         .collect::<Result<_, _>>()?;
     decoder.finish()?;
     Ok(values)
 }
 
-/// Reads one value.
+/// Reads the value at that spot.
 ///
 /// # Errors
 /// [`CallError::Malformed`] when the bytes do not fit the type or go past a limit; whatever `handles` says about a handle.
@@ -52,6 +58,7 @@ pub(in crate::runtime) fn decode(
     decoder: &mut Decoder,
     ty: &Ty,
     handles: &mut dyn Incoming,
+    spot: &mut Spot,
 ) -> Result<Val, CallError> {
     Ok(match ty {
         Ty::Bool => Val::Bool(bool::decode(decoder)?),
@@ -75,21 +82,25 @@ pub(in crate::runtime) fn decode(
             let count = decoder.list_length(element.min_bytes())?;
             let mut values = Vec::with_capacity(count.min(FIRST_CAPACITY));
             for _ in 0..count {
-                values.push(decode(decoder, element, handles)?);
+                values.push(decode(decoder, element, handles, spot)?);
             }
             Val::List(values)
         }
         Ty::Record { fields } => {
             let mut values = Vec::with_capacity(fields.len());
-            for (name, ty) in fields {
-                values.push((name.clone(), decode(decoder, ty, handles)?));
+            for (index, (name, ty)) in fields.iter().enumerate() {
+                spot.enter(index);
+                values.push((name.clone(), decode(decoder, ty, handles, spot)?));
+                spot.leave();
             }
             Val::Record(values)
         }
         Ty::Tuple(items) => {
             let mut values = Vec::with_capacity(items.len());
-            for ty in items {
-                values.push(decode(decoder, ty, handles)?);
+            for (index, ty) in items.iter().enumerate() {
+                spot.enter(index);
+                values.push(decode(decoder, ty, handles, spot)?);
+                spot.leave();
             }
             Val::Tuple(values)
         }
@@ -98,7 +109,10 @@ pub(in crate::runtime) fn decode(
             let Some((name, payload)) = cases.get(index as usize) else {
                 return Err(decoder.unknown_case("a variant's case", index).into());
             };
-            Val::Variant(name.clone(), side(decoder, payload.as_ref(), handles)?)
+            Val::Variant(
+                name.clone(),
+                side(decoder, payload.as_ref(), handles, spot)?,
+            )
         }
         Ty::Enum { cases } => {
             let index = leb::read_u32(decoder, "an enum's case")?;
@@ -109,12 +123,12 @@ pub(in crate::runtime) fn decode(
         }
         Ty::Option(some) => {
             let present = bool::decode(decoder)?;
-            Val::Option(side(decoder, present.then_some(&**some), handles)?)
+            Val::Option(side(decoder, present.then_some(&**some), handles, spot)?)
         }
         Ty::Result { ok, err } => Val::Result(if bool::decode(decoder)? {
-            Err(side(decoder, err.as_deref(), handles)?)
+            Err(side(decoder, err.as_deref(), handles, spot)?)
         } else {
-            Ok(side(decoder, ok.as_deref(), handles)?)
+            Ok(side(decoder, ok.as_deref(), handles, spot)?)
         }),
         Ty::Flags { names } => {
             let bytes = decoder.take(names.len().div_ceil(8), "flags")?;
@@ -137,7 +151,11 @@ pub(in crate::runtime) fn decode(
         Ty::Borrow(name) => {
             Val::Resource(handles.resource(Bytes::decode(decoder)?, name, false)?)
         }
-        // Reflection makes no such types: wasmtime has no values for them without WASI 0.3.
+        ty if is_bytes(ty) => {
+            let whole = bool::decode(decoder)?.then(|| Bytes::decode(decoder));
+            Val::Resource(handles.stream(whole.transpose()?, spot.path()?)?)
+        }
+        // Reflection makes no others: wasmtime has no values for them without WASI 0.3.
         Ty::Stream(_) | Ty::Future(_) => {
             return Err(CallError::Malformed(format!(
                 "{ty} cannot be passed to an actor"
@@ -151,7 +169,8 @@ fn side(
     decoder: &mut Decoder,
     ty: Option<&Ty>,
     handles: &mut dyn Incoming,
+    spot: &mut Spot,
 ) -> Result<Option<Box<Val>>, CallError> {
-    ty.map(|ty| decode(decoder, ty, handles).map(Box::new))
+    ty.map(|ty| decode(decoder, ty, handles, spot).map(Box::new))
         .transpose()
 }

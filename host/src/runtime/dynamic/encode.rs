@@ -8,7 +8,9 @@ use trellis_rpc::{
 };
 use wasmtime::component::{ResourceAny, Val};
 
-/// Turns resources into the handles that travel in their place.
+use super::stream::{Spot, is_bytes};
+
+/// Turns resources into what travels in their place: handles, and channels for streams.
 pub(in crate::runtime) trait Outgoing {
     /// The handle of a resource; `own` when it is given away.
     fn handle(
@@ -17,9 +19,12 @@ pub(in crate::runtime) trait Outgoing {
         name: &str,
         own: bool,
     ) -> Result<bytes::Bytes, CallError>;
+
+    /// Sends a stream's content on the channel of that path.
+    fn stream(&mut self, resource: ResourceAny, path: &[u32]) -> Result<(), CallError>;
 }
 
-/// Appends a value's encoding.
+/// Appends the encoding of the value at that spot.
 ///
 /// # Errors
 /// [`CallError::Malformed`] when the value is not of that type, which wasmtime's own checks rule out;
@@ -28,6 +33,7 @@ pub(in crate::runtime) fn encode(
     value: &Val,
     ty: &Ty,
     handles: &mut dyn Outgoing,
+    spot: &mut Spot,
     out: &mut BytesMut,
 ) -> Result<(), CallError> {
     match (ty, value) {
@@ -57,17 +63,21 @@ pub(in crate::runtime) fn encode(
         (Ty::List(element), Val::List(values)) => {
             leb::put_length(values.len(), out);
             for value in values {
-                encode(value, element, handles, out)?;
+                encode(value, element, handles, spot, out)?;
             }
         }
         (Ty::Record { fields }, Val::Record(values)) if fields.len() == values.len() => {
-            for ((_, ty), (_, value)) in fields.iter().zip(values) {
-                encode(value, ty, handles, out)?;
+            for (index, ((_, ty), (_, value))) in fields.iter().zip(values).enumerate() {
+                spot.enter(index);
+                encode(value, ty, handles, spot, out)?;
+                spot.leave();
             }
         }
         (Ty::Tuple(items), Val::Tuple(values)) if items.len() == values.len() => {
-            for (ty, value) in items.iter().zip(values) {
-                encode(value, ty, handles, out)?;
+            for (index, (ty, value)) in items.iter().zip(values).enumerate() {
+                spot.enter(index);
+                encode(value, ty, handles, spot, out)?;
+                spot.leave();
             }
         }
         (Ty::Variant { cases }, Val::Variant(name, payload)) => {
@@ -77,8 +87,7 @@ pub(in crate::runtime) fn encode(
             side(
                 payload.as_deref(),
                 cases[index].1.as_ref(),
-                ty,
-                handles,
+                (ty, handles, spot),
                 out,
             )?;
         }
@@ -91,15 +100,15 @@ pub(in crate::runtime) fn encode(
         (Ty::Option(_), Val::Option(None)) => out.put_u8(0),
         (Ty::Option(some), Val::Option(Some(value))) => {
             out.put_u8(1);
-            encode(value, some, handles, out)?;
+            encode(value, some, handles, spot, out)?;
         }
         (Ty::Result { ok, .. }, Val::Result(Ok(value))) => {
             out.put_u8(0);
-            side(value.as_deref(), ok.as_deref(), ty, handles, out)?;
+            side(value.as_deref(), ok.as_deref(), (ty, handles, spot), out)?;
         }
         (Ty::Result { err, .. }, Val::Result(Err(value))) => {
             out.put_u8(1);
-            side(value.as_deref(), err.as_deref(), ty, handles, out)?;
+            side(value.as_deref(), err.as_deref(), (ty, handles, spot), out)?;
         }
         (Ty::Flags { names }, Val::Flags(set)) => {
             let start = out.len();
@@ -115,6 +124,11 @@ pub(in crate::runtime) fn encode(
         (Ty::Borrow(name), Val::Resource(resource)) => {
             handles.handle(*resource, name, false)?.encode(out)
         }
+        (ty, Val::Resource(resource)) if is_bytes(ty) => {
+            handles.stream(*resource, spot.path()?)?;
+            // To come.
+            out.put_u8(0);
+        }
         _ => return Err(mismatch(ty, value)),
     }
     Ok(())
@@ -124,13 +138,12 @@ pub(in crate::runtime) fn encode(
 fn side(
     value: Option<&Val>,
     side: Option<&Ty>,
-    whole: &Ty,
-    handles: &mut dyn Outgoing,
+    (whole, handles, spot): (&Ty, &mut dyn Outgoing, &mut Spot),
     out: &mut BytesMut,
 ) -> Result<(), CallError> {
     match (value, side) {
         (None, None) => Ok(()),
-        (Some(value), Some(ty)) => encode(value, ty, handles, out),
+        (Some(value), Some(ty)) => encode(value, ty, handles, spot, out),
         _ => Err(CallError::Malformed(format!(
             "a case of {whole} with a payload too many or too few"
         ))),

@@ -7,13 +7,19 @@
 use std::collections::HashMap;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use trellis_rpc::CallError;
+use trellis_rpc::{ByteStream, CallError, Channels, Path};
 use wasmtime::{
     StoreContextMut,
-    component::{ResourceAny, ResourceDynamic},
+    component::{Resource, ResourceAny, ResourceDynamic},
 };
+use wasmtime_wasi::p2::DynInputStream;
 
-use super::{decode::Incoming, encode::Outgoing, reflect::Origin};
+use super::{
+    decode::Incoming,
+    encode::Outgoing,
+    reflect::Origin,
+    stream::{self, Content},
+};
 use crate::runtime::state::CallState;
 
 /// How many handles of each kind one store holds.
@@ -154,12 +160,40 @@ pub(in crate::runtime) fn token(handle: &[u8]) -> Option<u64> {
     parse(handle).map(|(token, _)| token)
 }
 
-/// A store as values go in and out of it.
+/// A store as the values of a call go in and out of it.
 pub(in crate::runtime) struct Border<'a> {
-    pub(in crate::runtime) store: StoreContextMut<'a, CallState>,
+    store: StoreContextMut<'a, CallState>,
+    /// Where the streams come in that arrive.
+    arriving: Channels,
+    /// Those that go out.
+    leaving: Vec<(Path, ByteStream)>,
 }
 
-impl Border<'_> {
+impl<'a> Border<'a> {
+    /// For values that go out.
+    pub(in crate::runtime) fn out_of(store: StoreContextMut<'a, CallState>) -> Self {
+        Self::into(store, Channels::none())
+    }
+
+    /// For values that come in with those streams.
+    pub(in crate::runtime) fn into(
+        store: StoreContextMut<'a, CallState>,
+        arriving: Channels,
+    ) -> Self {
+        Self {
+            store,
+            arriving,
+            leaving: Vec::new(),
+        }
+    }
+
+    /// The store again, and the streams that go out with the values.
+    pub(in crate::runtime) fn crossed(
+        self,
+    ) -> (StoreContextMut<'a, CallState>, Vec<(Path, ByteStream)>) {
+        (self.store, self.leaving)
+    }
+
     fn origin(&self, name: &str) -> Result<Origin, CallError> {
         match self.store.data().scope.actor.module.resources.find(name) {
             Some(resource) => Ok(resource.origin),
@@ -189,6 +223,21 @@ impl Outgoing for Border<'_> {
             Origin::Exported => self.store.data_mut().handles.keep_held(resource),
             Origin::BuiltIn => Err(CallError::Malformed(format!("{name} cannot travel"))),
         }
+    }
+
+    fn stream(&mut self, resource: ResourceAny, path: &[u32]) -> Result<(), CallError> {
+        let resource: Resource<DynInputStream> = resource
+            .try_into_resource(&mut self.store)
+            .map_err(malformed)?;
+        let stream = self.store.data_mut().table.delete(resource);
+        let stream = stream.map_err(|error| {
+            CallError::Malformed(format!(
+                "an input-stream is given away while it is still in use ({error}): drop what it was subscribed to first"
+            ))
+        })?;
+        self.leaving
+            .push((stream::owned(path), stream::for_wire(stream)));
+        Ok(())
     }
 }
 
@@ -229,6 +278,22 @@ impl Incoming for Border<'_> {
             }
             Origin::BuiltIn => Err(CallError::Malformed(format!("{name} cannot travel"))),
         }
+    }
+
+    fn stream(&mut self, whole: Option<Bytes>, path: &[u32]) -> Result<ResourceAny, CallError> {
+        let content = match whole {
+            Some(bytes) => Content::Whole(bytes),
+            None => Content::Channel(self.arriving.take(path).ok_or_else(|| {
+                CallError::Malformed("a stream is to come, and there is no channel for it".into())
+            })?),
+        };
+        let table = &mut self.store.data_mut().table;
+        let resource = table.push(stream::for_guest(content)).map_err(|_| {
+            CallError::Overloaded("too many streams and other resources are open; drop some".into())
+        })?;
+        resource
+            .try_into_resource_any(&mut self.store)
+            .map_err(malformed)
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     handles::Border,
     reflect::{DynamicInterface, Function, Resources},
     size,
+    stream::Spot,
 };
 use crate::runtime::{
     Entered, interface::Typed, local::in_process, module::Export, scope::Scope,
@@ -141,18 +142,19 @@ impl Imported {
         let function = &self.function;
         // The link first: without one, resources given away in the parameters would be lost.
         let (link, context) = store.data().scope.call_out(self.slot)?;
-        let mut border = Border { store };
+        let mut border = Border::out_of(store);
         let root = encode_params(function, params, &mut border)?;
+        let (again, channels) = border.crossed();
+        store = again;
         let call = Call {
             operation: self.operation.clone(),
             context,
-            params: Outgoing::unary(root),
+            params: Outgoing { root, channels },
         };
         let answer = match callee {
             Some(callee) => in_process(callee, call).await,
             None => link.route.call(call).await,
         }?;
-        store = border.store;
         if let (Some(result), Some(ty)) = (results.first_mut(), &function.ty.result) {
             if answer.root.is_empty() {
                 return Err(CallError::Failed(
@@ -160,7 +162,8 @@ impl Imported {
                 )
                 .into());
             }
-            let mut values = decode_all(answer.root, std::iter::once(ty), &mut Border { store })?;
+            let mut border = Border::into(store, answer.channels);
+            let mut values = decode_all(answer.root, std::iter::once(ty), &mut border)?;
             if let Some(value) = values.pop() {
                 *result = value;
             }
@@ -175,8 +178,8 @@ fn encode_params(
     border: &mut Border<'_>,
 ) -> Result<Bytes, CallError> {
     let mut root = BytesMut::new();
-    for ((_, ty), value) in function.ty.params.iter().zip(params) {
-        encode(value, ty, border, &mut root)?;
+    for (index, ((_, ty), value)) in function.ty.params.iter().zip(params).enumerate() {
+        encode(value, ty, border, &mut Spot::at(index), &mut root)?;
     }
     if root.len() > MAX_ROOT_BYTES {
         return Err(CallError::TooLarge {

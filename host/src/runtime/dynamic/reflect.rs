@@ -11,7 +11,7 @@ use wasmtime::{
     },
 };
 
-use super::size::is_small;
+use super::{size::is_small, stream};
 use crate::runtime::interface::{Interface, wire_name};
 
 /// A resource that a component's functions may carry.
@@ -106,7 +106,7 @@ pub(in crate::runtime) struct Function {
     pub(in crate::runtime) ty: FunctionType,
     /// Whether resources of the component's own are among its values.
     pub(in crate::runtime) carries_exported: bool,
-    /// Whether any resources are.
+    /// Whether any resources are, streams among them.
     pub(in crate::runtime) carries_resources: bool,
     /// Whether its parameters, and its result, are small whatever they are.
     pub(in crate::runtime) small: (bool, bool),
@@ -225,7 +225,15 @@ impl Reflector<'_> {
             Type::Flags(flags) => Ty::Flags {
                 names: flags.names().map(str::to_owned).collect(),
             },
-            Type::Own(resource) => Ty::Own(self.resource(*resource)?),
+            Type::Own(resource) => match self.stream(*resource) {
+                Some(stream) => stream,
+                None => Ty::Own(self.resource(*resource)?),
+            },
+            Type::Borrow(resource) if self.stream(*resource).is_some() => {
+                return Err(
+                    "a borrowed input-stream cannot travel: its content would have to come back; take it as own".into(),
+                );
+            }
             Type::Borrow(resource) => Ty::Borrow(self.resource(*resource)?),
             Type::Map(_) => return Err("maps have no encoding that others understand".into()),
             Type::FixedLengthList(_) => {
@@ -237,6 +245,17 @@ impl Reflector<'_> {
                 );
             }
         })
+    }
+
+    /// A stream of bytes travels, though it is a resource of this host.
+    fn stream(&mut self, ty: ResourceType) -> Option<Ty> {
+        let resource = self.resources.find_type(ty)?;
+        let stream = match resource.origin {
+            Origin::BuiltIn => stream::of_resource(&resource.name)?,
+            Origin::Imported(_) | Origin::Exported => return None,
+        };
+        self.carries_resources = true;
+        Some(stream)
     }
 
     fn resource(&mut self, ty: ResourceType) -> Result<String, String> {

@@ -122,7 +122,10 @@ mod tests {
     use wasmtime::component::ResourceAny;
 
     use super::*;
-    use crate::runtime::dynamic::encode::{Outgoing, encode};
+    use crate::runtime::dynamic::{
+        encode::{Outgoing, encode},
+        stream::Spot,
+    };
 
     struct NoHandles;
 
@@ -130,11 +133,15 @@ mod tests {
         fn handle(&mut self, _: ResourceAny, name: &str, _: bool) -> Result<Bytes, CallError> {
             Err(CallError::Malformed(name.to_owned()))
         }
+
+        fn stream(&mut self, _: ResourceAny, _: &[u32]) -> Result<(), CallError> {
+            Err(CallError::Malformed("a stream".to_owned()))
+        }
     }
 
     fn is_as_encoded(ty: &Ty, value: &Val) {
         let mut out = BytesMut::new();
-        encode(value, ty, &mut NoHandles, &mut out).unwrap();
+        encode(value, ty, &mut NoHandles, &mut Spot::at(0), &mut out).unwrap();
         assert_eq!(encoded(ty, value), out.len(), "{ty}: {value:?}");
     }
 

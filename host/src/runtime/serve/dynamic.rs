@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
-use bytes::{Bytes, BytesMut};
-use trellis_rpc::{CallError, IncomingCall, Outgoing};
+use bytes::BytesMut;
+use trellis_rpc::{CallError, Incoming, IncomingCall, Outgoing};
 use wasmtime::{
     AsContextMut as _, Store,
     component::{Instance, Val},
@@ -15,6 +15,7 @@ use crate::runtime::{
         decode::{MAX_ROOT_BYTES, decode_all},
         encode::encode,
         handles::Border,
+        stream::Spot,
     },
     failure::explain,
     module::Export,
@@ -34,12 +35,12 @@ pub(in crate::runtime) async fn handle(
     let slice = scope.slice.clone();
     let work = async {
         let mut live = actor.live(scope, &call.operation, started).await?;
-        let params = read_params(&mut live.store, export, call.params.root)?;
+        let params = read_params(&mut live.store, export, call.params)?;
         let outcome = invoke(&mut live.store, &live.instance, export, &params)
             .await
             .map_err(|error| explain(&error, live.store.data(), &call.operation, started));
         actor.done_with(live, outcome.is_ok());
-        outcome.map(Outgoing::unary)
+        outcome
     };
     actor.in_turn(slice, work).await
 }
@@ -48,20 +49,20 @@ pub(in crate::runtime) async fn handle(
 pub(in crate::runtime) fn read_params(
     store: &mut Store<CallState>,
     export: &Export,
-    root: Bytes,
+    Incoming { root, channels }: Incoming,
 ) -> Result<Vec<Val>, CallError> {
     let types = export.function.ty.params.iter().map(|(_, ty)| ty);
     let store = store.as_context_mut();
-    decode_all(root, types, &mut Border { store })
+    decode_all(root, types, &mut Border::into(store, channels))
 }
 
-/// Calls an export, and gives its encoded result.
+/// Calls an export, and gives its encoded result with the streams in it.
 pub(in crate::runtime) async fn invoke(
     store: &mut Store<CallState>,
     instance: &Instance,
     export: &Export,
     params: &[Val],
-) -> wasmtime::Result<Bytes> {
+) -> wasmtime::Result<Outgoing> {
     let ty = &export.function.ty;
     let func = instance
         .get_func(&mut *store, export.index)
@@ -69,9 +70,12 @@ pub(in crate::runtime) async fn invoke(
     let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
     func.call_async(&mut *store, params, &mut results).await?;
     let mut out = BytesMut::new();
+    let mut channels = Vec::new();
     if let (Some(ty), Some(value)) = (&ty.result, results.first()) {
         let store = store.as_context_mut();
-        encode(value, ty, &mut Border { store }, &mut out)?;
+        let mut border = Border::out_of(store);
+        encode(value, ty, &mut border, &mut Spot::at(0), &mut out)?;
+        (_, channels) = border.crossed();
     }
     if out.len() > MAX_ROOT_BYTES {
         let what = "a call's result".into();
@@ -82,5 +86,8 @@ pub(in crate::runtime) async fn invoke(
         }
         .into());
     }
-    Ok(out.freeze())
+    Ok(Outgoing {
+        root: out.freeze(),
+        channels,
+    })
 }

@@ -62,7 +62,7 @@ pub(in crate::runtime) async fn handle(
             claim.fill(Living::new(store, instance, pooled))
         }
     };
-    let params = match read_params(&mut living.store, export, call.params.root) {
+    let params = match read_params(&mut living.store, export, call.params) {
         Ok(params) => params,
         // The instance has not run, and what others hold of it lives on.
         Err(error) => {
@@ -72,9 +72,9 @@ pub(in crate::runtime) async fn handle(
     };
     let work = invoke(&mut living.store, &living.instance, export, &params);
     match actor.in_turn(slice, work).await {
-        Ok(root) => {
+        Ok(results) => {
             keep(actor, claim);
-            Ok(Outgoing::unary(root))
+            Ok(results)
         }
         Err(error) => {
             let explained = explain(&error, living.store.data(), &call.operation, started);

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     command::Command,
     rollout::GoBack,
-    store::{Apps, Catalog, Change, Incarnation, Notes, StoreError},
+    store::{Apps, Catalog, Change, Incarnation, NotedStatus, Notes, StoreError},
 };
 
 /// How many events may wait until they are told.
@@ -60,13 +60,15 @@ impl Shell {
                 });
             }
             Effect::NoteStatus(id, app, status) => {
-                let notes = self.store.notes.clone();
+                let (notes, fence) = (self.store.notes.clone(), self.fence);
                 self.outcomes.spawn(async move {
+                    let status = status.map(|status| NotedStatus { status, fence });
                     let noted = match &status {
                         Some(status) => notes.set_status(&app, status).await,
                         None => notes.forget_status(&app).await,
                     };
                     if noted.is_ok() {
+                        let status = status.map(|noted| noted.status);
                         publish(&control, &app, &status.unwrap_or_default()).await;
                     }
                     Outcome::News(News::Noted(id, noted.map_err(Failure::from)))

@@ -2,7 +2,7 @@
 //! on its own free port, each ended with the value that stands for it.
 //!
 //! - [`process`]: a child process that never outlives its test.
-//! - [`nats`], [`redis`], [`registry`], [`secrets`]: the servers; [`dropping`]: a way to one that breaks.
+//! - [`nats`], [`redis`], [`postgres`], [`registry`], [`secrets`]: the servers; [`dropping`]: a way to one that breaks.
 //! - [`lattice`]: a NATS server, hosts, and what is asked of them.
 //! - [`pops`]: the same in many points of presence, and links between them to be cut.
 //! - [`actors`], [`counter`]: what runs in it.
@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod nats;
 pub mod pops;
 pub mod port;
+pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod registry;

@@ -13,6 +13,7 @@ mod deny;
 mod docker;
 mod guest;
 mod nats;
+mod postgres;
 mod python;
 mod redis;
 mod registry;
@@ -23,7 +24,7 @@ pub use guest::Toolchain as GuestToolchain;
 /// Installs what is missing and starts nothing.
 #[derive(Args)]
 pub struct Setup {
-    /// Leave out what only the tests need: Redis, docker-registry and cargo-deny
+    /// Leave out what only the tests need: Redis, PostgreSQL, docker-registry and cargo-deny
     #[arg(long)]
     without_tests: bool,
 }
@@ -35,6 +36,7 @@ impl Setup {
         if !self.without_tests {
             redis_server()?;
             docker_registry()?;
+            postgres_server()?;
             cargo_deny(layout)?;
         }
         Ok(())
@@ -54,6 +56,11 @@ pub fn guest_toolchain(layout: &Layout) -> Result<GuestToolchain> {
 /// A redis-server that runs on this machine.
 pub fn redis_server() -> Result<PathBuf> {
     redis::ensure()
+}
+
+/// A PostgreSQL server that runs on this machine.
+pub fn postgres_server() -> Result<PathBuf> {
+    postgres::ensure()
 }
 
 /// An OCI registry that runs on this machine.

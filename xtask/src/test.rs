@@ -38,6 +38,7 @@ impl Test {
         let mut steps = Steps::begin();
         let nats_server = steps.step("setup: nats-server", || setup::nats_server(layout))?;
         steps.step("setup: redis-server", setup::redis_server)?;
+        steps.step("setup: postgresql", setup::postgres_server)?;
         steps.step("setup: docker-registry", setup::docker_registry)?;
         let toolchain = steps.step("setup: actors' toolchain", || {
             setup::guest_toolchain(layout)

@@ -9,10 +9,12 @@ fn an_unknown_provider_is_told_which_there_are() {
     let said = Folder::new().fail(3, &["provider", "http-sever"]);
     for name in [
         "http-sever",
+        "http-client",
         "http-server",
         "keyvalue-nats",
         "keyvalue-redis",
         "messaging-nats",
+        "sqldb-postgres",
     ] {
         assert!(said.contains(name), "{said}");
     }

@@ -47,7 +47,7 @@ pub enum ListenError {
         /// The requests that both want.
         route: Route,
         /// Who has them.
-        link: LinkKey,
+        link: Box<LinkKey>,
     },
     /// Another link has the address encrypted in another way.
     #[error(
@@ -59,7 +59,7 @@ pub enum ListenError {
         /// What they differ in.
         field: &'static str,
         /// The other link.
-        link: LinkKey,
+        link: Box<LinkKey>,
     },
     /// The system refuses it.
     #[error("can't listen at {address}: {source}; {hint}")]
@@ -110,14 +110,14 @@ impl Listeners {
                 return Err(ListenError::Taken {
                     address,
                     route: target.settings.route.clone(),
-                    link,
+                    link: link.into(),
                 });
             }
             Err(Occupied::By(Clash::Tls(field, link))) => {
                 return Err(ListenError::OtherTls {
                     address,
                     field,
-                    link,
+                    link: link.into(),
                 });
             }
             Err(Occupied::Gone) => {

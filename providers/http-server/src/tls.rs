@@ -66,7 +66,7 @@ pub enum TlsError {
         /// The key's file.
         key: PathBuf,
         /// Why.
-        problem: rustls::Error,
+        problem: Box<rustls::Error>,
     },
 }
 
@@ -220,10 +220,10 @@ fn server_config(files: &TlsFiles, contents: &Contents) -> Result<ServerConfig, 
         path: files.key.clone(),
         problem: "there is no PRIVATE KEY in it that can be read (PEM, not encrypted)".to_owned(),
     })?;
-    let unusable = |problem| TlsError::Unusable {
+    let unusable = |problem: rustls::Error| TlsError::Unusable {
         cert: files.cert.clone(),
         key: files.key.clone(),
-        problem,
+        problem: problem.into(),
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)

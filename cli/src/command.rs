@@ -3,8 +3,8 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    app, call, config, exit, get, health, host, inspect, keys, label, lattice, link, log, output,
-    provider, pull, push, run, session::Options, sign, up, wadm,
+    app, call, config, exit, get, health, host, inspect, keys, label, lattice, link, log, new,
+    output, provider, pull, push, run, session::Options, sign, up, wadm,
 };
 
 /// A lattice of signed WebAssembly actors and the providers they are linked to.
@@ -44,6 +44,12 @@ enum Command {
     App {
         #[command(subcommand)]
         what: app::App,
+    },
+    /// Write a project to begin with.
+    #[command(after_help = "Example:\n  trellis new provider parking")]
+    New {
+        #[command(subcommand)]
+        what: new::New,
     },
     /// Call a function of a running component, with arguments as WAVE writes values.
     #[command(after_help = call::HELP)]
@@ -151,6 +157,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Provider(provider) => role(Share::Half, provider.run(&options)),
         Command::Get { what } => tool(what.run(&options)),
         Command::App { what } => tool(what.run(&options)),
+        Command::New { what } => what.run(&options),
         Command::Call(call) => tool(call.run(&options)),
         Command::Link { what } => tool(what.run(&options)),
         Command::Lattice { what } => what.run(&options),

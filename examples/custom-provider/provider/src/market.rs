@@ -8,8 +8,7 @@ use std::{
 use futures::{Stream, StreamExt as _, stream};
 use iso_currency::Currency;
 use rust_decimal::{Decimal, RoundingStrategy};
-use tokio::sync::broadcast;
-use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
+use tokio::sync::broadcast::{self, error::RecvError};
 use trellis_provider::{generated::Bytes, rpc::CallError};
 
 use crate::{
@@ -139,10 +138,15 @@ impl Market {
                 .collect();
             (lines, self.changes.subscribe())
         };
-        let changes = BroadcastStream::new(changes).map(|line| {
-            line.map_err(|BroadcastStreamRecvError::Lagged(lost)| {
-                CallError::Failed(format!("the reader was too slow for {lost} changes"))
-            })
+        let changes = stream::unfold(changes, |mut changes| async move {
+            let line = match changes.recv().await {
+                Ok(line) => Ok(line),
+                Err(RecvError::Lagged(lost)) => Err(CallError::Failed(format!(
+                    "the reader was too slow for {lost} changes"
+                ))),
+                Err(RecvError::Closed) => return None,
+            };
+            Some((line, changes))
         });
         stream::iter(lines).chain(changes)
     }

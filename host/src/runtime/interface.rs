@@ -212,13 +212,14 @@ mod tests {
             "wasi:io/poll@0.2.0",
             "wasi:http/types@0.2.12",
             "wasi:config/store@0.2.0-rc.1",
+            "wasi:blobstore/container@0.2.0-draft",
         ] {
             assert_eq!(served(name), Ok(Served::BuiltIn), "{name}");
         }
         for name in [
             "acme:shop/cart@1.0.0",
             "acme:shop/cart",
-            "wasi:blobstore/blobstore@0.2.0-draft",
+            "wasi:sql/readwrite@0.2.0-draft",
         ] {
             assert_eq!(served(name), Ok(Served::Dynamic), "{name}");
         }

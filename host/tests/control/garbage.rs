@@ -83,7 +83,7 @@ async fn garbage_is_refused_by_name_and_changes_nothing() -> Result<()> {
     cases.push((format!("provider.start.{id}"), start(""), "`provider_ref`"));
     cases.push((
         format!("provider.start.{id}"),
-        start("ghcr.io/x/y:1"),
+        start("ghcr.io/x/y:latest"),
         "`provider_ref`",
     ));
     cases.push((

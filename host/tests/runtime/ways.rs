@@ -208,7 +208,7 @@ impl Route for Nowhere {
 
 /// Makes a test of every case on every way.
 macro_rules! on_every_way {
-    ($($room:ident: $($case:ident,)*)*) => {
+    ($($room:ident { $($case:ident,)* })*) => {
         on_every_way! { @way in_process; $($($room $case,)*)* }
         on_every_way! { @way by_socket; $($($room $case,)*)* }
         on_every_way! { @way by_nats; $($($room $case,)*)* }
@@ -226,32 +226,34 @@ macro_rules! on_every_way {
 }
 
 on_every_way! {
-    cases:
-    calls_take_this_way,
-    records_go_and_come_back,
-    who_gives_up_ends_the_callee_s_work,
-    the_deadline_holds_for_the_callee_too,
-    the_callee_s_own_deadline_may_be_shorter,
-    a_callee_s_trap_is_its_own,
-    each_has_its_own_limits,
-    the_trace_and_the_deadline_go_all_the_way,
-    a_circle_without_room_ends_at_the_deadline,
-    what_the_callee_does_not_export_is_named,
-    nobody_there_is_named,
-    a_callee_without_room_refuses,
-    a_link_that_changes_is_followed,
-    a_thousand_callers_are_all_answered,
-    bodies_stream_both_ways_at_once,
-    a_large_body_arrives_whole,
-    who_reads_no_further_ends_the_callee_s_work,
-    a_body_that_breaks_off_is_known_to_be_cut,
-    parcels:
-    a_stream_of_bytes_reaches_the_callee,
-    a_stream_of_bytes_comes_back,
-    a_stream_goes_on_while_it_is_written,
-    what_is_there_with_the_values_is_a_stream_too,
-    a_stream_that_breaks_off_is_known_to_be_cut,
-    who_reads_part_of_a_stream_leaves_the_rest,
-    a_refused_parcel_is_not_read,
-    a_stream_without_a_channel_is_refused,
+    cases {
+        calls_take_this_way,
+        records_go_and_come_back,
+        who_gives_up_ends_the_callee_s_work,
+        the_deadline_holds_for_the_callee_too,
+        the_callee_s_own_deadline_may_be_shorter,
+        a_callee_s_trap_is_its_own,
+        each_has_its_own_limits,
+        the_trace_and_the_deadline_go_all_the_way,
+        a_circle_without_room_ends_at_the_deadline,
+        what_the_callee_does_not_export_is_named,
+        nobody_there_is_named,
+        a_callee_without_room_refuses,
+        a_link_that_changes_is_followed,
+        a_thousand_callers_are_all_answered,
+        bodies_stream_both_ways_at_once,
+        a_large_body_arrives_whole,
+        who_reads_no_further_ends_the_callee_s_work,
+        a_body_that_breaks_off_is_known_to_be_cut,
+    }
+    parcels {
+        a_stream_of_bytes_reaches_the_callee,
+        a_stream_of_bytes_comes_back,
+        a_stream_goes_on_while_it_is_written,
+        what_is_there_with_the_values_is_a_stream_too,
+        a_stream_that_breaks_off_is_known_to_be_cut,
+        who_reads_part_of_a_stream_leaves_the_rest,
+        a_refused_parcel_is_not_read,
+        a_stream_without_a_channel_is_refused,
+    }
 }

@@ -239,10 +239,12 @@ fn others(member: &Type, items: Vec<&[u8]>) -> Result<PgValue, Problem> {
     {
         return Ok(PgValue::IntervalArray(days));
     }
-    let texts = values
-        .into_iter()
-        .map(|value| Ok(literal::text(value)?.unwrap_or_default()));
-    Ok(PgValue::TextArray(texts.collect::<Result<_, Problem>>()?))
+    let shown = |value| -> Result<String, Problem> {
+        // NULL is in no array that comes here.
+        Ok(literal::text(value)?.unwrap_or_default())
+    };
+    let texts: Vec<String> = values.into_iter().map(shown).collect::<Result<_, _>>()?;
+    Ok(PgValue::TextArray(texts))
 }
 
 /// An array's members, still as PostgreSQL has them.

@@ -1,5 +1,7 @@
 //! What `generate!` writes: its types have the encoding that the host has for the same WIT, and its handlers answer.
 
+#![allow(clippy::unwrap_used, reason = "a test that is wrong should fail")]
+
 use std::{
     fmt::Debug,
     sync::{

@@ -101,8 +101,8 @@ async fn an_actor_asks_only_whom_its_link_allows() -> Result<()> {
         .await
         .map_err(|error| error.context(lattice.logs()))?;
     let port = elsewhere.at.port();
-    let other = http.get(&format!("/?url=http://localhost:{port}/page"));
-    assert_eq!(other.await?.status, 403, "another host");
+    let path = format!("/?url=http://localhost:{port}/page");
+    assert_eq!(http.get(&path).await?.status, 403, "another host");
 
     // The same configuration with a word more.
     lattice
@@ -123,7 +123,7 @@ async fn an_actor_asks_only_whom_its_link_allows() -> Result<()> {
         .await
         .map_err(|error| error.context(lattice.logs()))?;
     assert_eq!(allowed, "/page");
-    let other = http.get(&format!("/?url=http://localhost:{port}/page"));
-    assert_eq!(other.await?.status, 403, "still another host");
+    let path = format!("/?url=http://localhost:{port}/page");
+    assert_eq!(http.get(&path).await?.status, 403, "still another host");
     Ok(())
 }

@@ -128,10 +128,8 @@ mod tests {
         ));
         let chunks: Vec<_> = futures::StreamExt::collect(whole()).await;
         assert_eq!(chunks.len(), 1, "no empty chunk follows");
-        let parts = futures::stream::iter([
-            Ok(Bytes::from_static(b"ab")),
-            Ok(Bytes::from_static(b"c")),
-        ]);
+        let parts =
+            futures::stream::iter([Ok(Bytes::from_static(b"ab")), Ok(Bytes::from_static(b"c"))]);
         let parts = Content::new(parts);
         assert_eq!(format!("{parts:?}"), "Content(stream)");
         assert_eq!(&parts.collect(9).await.unwrap()[..], b"abc");

@@ -126,7 +126,10 @@ impl PostgresServer {
     /// Where it is, with user, password and database.
     pub fn url(&self) -> String {
         let password = Self::PASSWORD.replace(' ', "%20");
-        format!("postgres://trellis:{password}@127.0.0.1:{}/trellis", self.port)
+        format!(
+            "postgres://trellis:{password}@127.0.0.1:{}/trellis",
+            self.port
+        )
     }
 
     /// Its port on the loopback.
@@ -141,7 +144,10 @@ impl PostgresServer {
 
     /// What it has printed.
     pub fn output(&self) -> String {
-        self.process.as_ref().map(Process::output).unwrap_or_default()
+        self.process
+            .as_ref()
+            .map(Process::output)
+            .unwrap_or_default()
     }
 
     /// Runs statements by another way than what is tested; the values, a row a line.
@@ -202,7 +208,10 @@ fn own(path: &Path) -> Result<()> {
 /// A key that others may read is none to PostgreSQL.
 fn private(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o600))?)
+    Ok(fs::set_permissions(
+        path,
+        fs::Permissions::from_mode(0o600),
+    )?)
 }
 
 /// Debian's newest version, or what is on PATH.

@@ -27,8 +27,7 @@ impl Elsewhere {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 connections.spawn(
-                    http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service_fn(echo)),
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(echo)),
                 );
             }
         });

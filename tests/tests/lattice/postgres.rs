@@ -7,7 +7,9 @@ use trellis_tests::{http::Http, lattice::Lattice, postgres::PostgresServer, wait
 /// The ledger behind HTTP, linked to the database for both its packages.
 async fn ledger(server: &PostgresServer) -> Result<(Lattice, Http)> {
     let lattice = Lattice::start().await?;
-    lattice.config("database", &[("url", &server.url())]).await?;
+    lattice
+        .config("database", &[("url", &server.url())])
+        .await?;
     lattice.run_actor("ledger", "sql_ledger", 16).await?;
     lattice
         .run_provider("sql", "builtin:sqldb-postgres", &["database"])
@@ -32,16 +34,32 @@ async fn money_is_moved_whole_or_not_at_all() -> Result<()> {
     for (path, status, body) in [
         ("/open?name=ada&amount=100", 200, "ada has 100\n"),
         ("/open?name=bob&amount=1", 200, "bob has 1\n"),
-        ("/open?name=bob&amount=1", 500, "the ledger can't be reached, or is not set up\n"),
-        ("/pay?from=ada&to=bob&amount=30", 200, "30 from ada to bob\n"),
-        ("/pay?from=ada&to=bob&amount=71", 409, "ada does not have 71\n"),
+        (
+            "/open?name=bob&amount=1",
+            500,
+            "the ledger can't be reached, or is not set up\n",
+        ),
+        (
+            "/pay?from=ada&to=bob&amount=30",
+            200,
+            "30 from ada to bob\n",
+        ),
+        (
+            "/pay?from=ada&to=bob&amount=71",
+            409,
+            "ada does not have 71\n",
+        ),
         ("/pay?from=ada&to=eve&amount=1", 404, "no account eve\n"),
         ("/balance?name=ada", 200, "70\n"),
         ("/balance?name=bob", 200, "31\n"),
         ("/balance?name=eve", 404, "no account eve\n"),
     ] {
         let answer = http.get(path).await?;
-        assert_eq!((answer.status, answer.body.as_str()), (status, body), "{path}");
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (status, body),
+            "{path}"
+        );
     }
     assert!(
         lattice.printed().contains("23505: duplicate key"),
@@ -76,6 +94,9 @@ async fn an_actor_goes_on_when_its_database_comes_back() -> Result<()> {
         Ok(answer.body)
     });
     let balance = balance.await;
-    assert_eq!(balance.map_err(|error| error.context(lattice.logs()))?, "100\n");
+    assert_eq!(
+        balance.map_err(|error| error.context(lattice.logs()))?,
+        "100\n"
+    );
     Ok(())
 }

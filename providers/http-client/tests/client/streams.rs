@@ -104,6 +104,7 @@ async fn a_body_that_nobody_reads_is_not_taken_from_the_server() -> Result<()> {
         stands_still < 64 << 20,
         "{stands_still} bytes lie somewhere"
     );
+    drop(content);
     lattice.running.stop().await?;
     Ok(())
 }

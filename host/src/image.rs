@@ -25,7 +25,7 @@ pub(crate) enum Local {
     /// A file, which may change.
     File(PathBuf),
     /// What a registry's reference meant when it was pulled. It stays in the cache for as long as this is there.
-    Pulled(Image),
+    Pulled(Box<Image>),
 }
 
 /// An image that can't be had.
@@ -103,7 +103,7 @@ impl Local {
             ImageRef::Builtin(_) => Err(ImageError::BuiltinComponent(reference.to_owned())),
             ImageRef::Registry(reference) => {
                 let image = images.get(&reference, Kind::Component, limit as u64);
-                Ok(Self::Pulled(image.await?))
+                Ok(Self::Pulled(Box::new(image.await?)))
             }
         }
     }

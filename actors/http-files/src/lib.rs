@@ -46,9 +46,14 @@ struct Files;
 impl Handler for Files {
     fn handle(request: Request) -> Response {
         let path = request.path().trim_start_matches('/').to_owned();
-        let Some((container, name)) = path.split_once('/').filter(|(container, _)| !container.is_empty())
+        let Some((container, name)) = path
+            .split_once('/')
+            .filter(|(container, _)| !container.is_empty())
         else {
-            return Response::text(400, "ask for /CONTAINER/NAME, or /CONTAINER/ for its names\n");
+            return Response::text(
+                400,
+                "ask for /CONTAINER/NAME, or /CONTAINER/ for its names\n",
+            );
         };
         let answer = match (request.method().as_str(), name) {
             ("GET", "") => list(container),
@@ -66,7 +71,10 @@ impl Handler for Files {
 
 fn list(container: &str) -> Result<Response, String> {
     if !blobstore::container_exists(container)? {
-        return Ok(Response::text(404, format!("there is no container {container:?}\n")));
+        return Ok(Response::text(
+            404,
+            format!("there is no container {container:?}\n"),
+        ));
     }
     let names = blobstore::get_container(container)?.list_objects()?;
     let answer = Response::stream(200, move |body| {

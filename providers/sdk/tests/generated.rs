@@ -79,7 +79,11 @@ fn same<T: Encode + Decode + PartialEq + Debug>(value: &T, ty: &Ty, dynamic: Val
         result: None,
     };
     let decoded = function.decode_params(bytes.clone(), Limits::default());
-    assert_eq!(decoded.unwrap().values, std::slice::from_ref(&dynamic), "{value:?}");
+    assert_eq!(
+        decoded.unwrap().values,
+        std::slice::from_ref(&dynamic),
+        "{value:?}"
+    );
     let encoded = function.encode_params(&[dynamic]).unwrap();
     assert_eq!(encoded.root, bytes, "{value:?}");
     assert_eq!(&from_bytes::<T>(bytes).unwrap(), value);

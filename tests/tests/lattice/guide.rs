@@ -48,7 +48,10 @@ async fn the_guide_to_providers_ends_in_a_green_test() -> Result<()> {
         .env("TRELLIS", &project)
         .env("TRELLIS_BIN", &trellis)
         // Kept from run to run: only what changed is compiled.
-        .env("CARGO_TARGET_DIR", project.join("target/guide"));
+        .env("CARGO_TARGET_DIR", project.join("target/guide"))
+        // Beside the other tests, which wait for answers.
+        .env("CARGO_BUILD_JOBS", "1")
+        .env("CARGO_PROFILE_DEV_DEBUG", "0");
     // What cargo says to the tests that it runs is not for the cargo that they run.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();

@@ -235,8 +235,7 @@ impl Outgoing for Border<'_> {
                 "an input-stream is given away while it is still in use ({error}): drop what it was subscribed to first"
             ))
         })?;
-        self.leaving
-            .push((stream::owned(path), stream::for_wire(stream)));
+        self.leaving.push((path.into(), stream::for_wire(stream)));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use trellis_rpc::{
-    ByteStream, CallError, Path,
+    ByteStream, CallError,
     channel::MAX_PATH,
     codec::{decode_chunks, encode_chunks},
     value::Ty,
@@ -122,11 +122,6 @@ pub(super) fn for_wire(stream: DynInputStream) -> ByteStream {
             }
         }
     }))
-}
-
-/// A path as channels are called by.
-pub(super) fn owned(path: &[u32]) -> Path {
-    path.into()
 }
 
 struct Arriving {

@@ -19,12 +19,11 @@ use hyper_util::{
 };
 use tokio::net::TcpStream;
 use tower_service::Service;
-use trellis_provider::config::SettingsError;
+use trellis_provider::{config::SettingsError, tls::Roots};
 
 use crate::{
     addresses::{Prohibited, Reach},
     config::Settings,
-    roots,
 };
 
 /// A second way to a host is tried when the first one keeps silent for so long (RFC 8305).
@@ -43,8 +42,12 @@ pub type Connector = HttpsConnector<Guarded>;
 /// # Errors
 /// The file of authorities can't be used.
 pub fn connector(settings: &Settings) -> Result<Connector, SettingsError> {
+    let roots = Roots {
+        system: settings.tls_system_roots,
+        ca_file: settings.tls_ca_file.clone(),
+    };
     let tls = HttpsConnectorBuilder::new()
-        .with_tls_config(roots::tls(settings)?)
+        .with_tls_config(roots.client_config()?)
         .https_or_http()
         .enable_http1();
     let guarded = Guarded::new(settings);

@@ -4,7 +4,7 @@
 //! - [`config`]: a link's configuration; [`hosts`] its list of hosts, [`addresses`] its list of networks.
 //! - [`client`]: the HTTP client behind a link: [`request`] on its way out, [`response`] on its way back, [`failure`] when
 //!   there is none.
-//! - [`connector`]: connections, only to where the link allows; [`roots`]: whose certificates are trusted.
+//! - [`connector`]: connections, only to where the link allows.
 //! - [`tasks`]: what runs for the connections.
 //! - [`provider`]: what makes it a provider.
 
@@ -17,7 +17,6 @@ pub mod hosts;
 pub mod provider;
 pub mod request;
 pub mod response;
-pub mod roots;
 pub mod tasks;
 
 pub use provider::HttpClient;

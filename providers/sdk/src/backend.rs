@@ -50,6 +50,17 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// Names the field that can't be used.
     fn new(settings: Self::Settings, lattice: &Lattice) -> Result<Self, SettingsError>;
 
+    /// What it refuses of its settings: a wrong key, a bucket that isn't there. Asked when a link is put; a link whose settings
+    /// are refused is tried again, for keys and buckets are also made later. What can't be reached at all refuses nothing.
+    fn refused(&self) -> impl Future<Output = Option<SettingsError>> + Send {
+        async { None }
+    }
+
+    /// Ends what is still going on for calls that are over.
+    fn end(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Where it is, for the log: without user and password.
     fn shown(&self) -> &str;
 
@@ -100,6 +111,10 @@ impl<B: Backend> Provider for Linked<B> {
         let settings = B::settings(&link.config, &self.own, &link.source_id);
         let backend = settings.and_then(|settings| self.backend(settings));
         let backend = backend.map_err(|error| link.config_error(error.field, error.problem))?;
+        if let Some(error) = backend.refused().await {
+            let error = link.config_error(error.field, error.problem);
+            return Err(LinkError::Unavailable(error.to_string()));
+        }
         tracing::info!(%link, backend = backend.shown(), "this link leads there");
         self.links.put(&link.key(), backend);
         Ok(())
@@ -110,11 +125,8 @@ impl<B: Backend> Provider for Linked<B> {
     }
 
     async fn health(&self) -> Health {
-        let links = self.links.values();
-        let mut backends: Vec<&Arc<B>> = links.iter().map(|backend| &**backend).collect();
-        backends.sort_by_key(|backend| Arc::as_ptr(backend));
-        backends.dedup_by_key(|backend| Arc::as_ptr(backend));
-        let checks = backends.into_iter().map(|backend| backend.check());
+        let backends = self.each();
+        let checks = backends.iter().map(|backend| backend.check());
         let checked = futures::future::join_all(checks).await;
         let mut problems: Vec<String> = checked.into_iter().filter_map(Result::err).collect();
         problems.sort();
@@ -126,12 +138,24 @@ impl<B: Backend> Provider for Linked<B> {
     }
 
     async fn shutdown(&self) {
+        let backends = self.each();
         // Calls that run hold what they use themselves.
         self.links.clear();
+        futures::future::join_all(backends.iter().map(|backend| backend.end())).await;
     }
 }
 
 impl<B: Backend> Linked<B> {
+    /// What is behind the links, each once.
+    fn each(&self) -> Vec<Arc<B>> {
+        let links = self.links.values();
+        let mut backends: Vec<Arc<B>> =
+            links.iter().map(|backend| Arc::clone(&**backend)).collect();
+        backends.sort_by_key(Arc::as_ptr);
+        backends.dedup_by_key(|backend| Arc::as_ptr(backend));
+        backends
+    }
+
     /// What is there already when another link has equal settings.
     fn backend(&self, settings: B::Settings) -> Result<Arc<B>, SettingsError> {
         if let Some(backend) = self.backends.get(&settings) {
@@ -148,6 +172,20 @@ impl<B: Backend> Linked<B> {
     /// There is no such link, or it was refused.
     pub async fn linked(&self, context: &CallContext) -> Result<Arc<B>, NoLink> {
         let backend = self.links.get(context).await?;
+        Ok(Arc::clone(&*backend))
+    }
+
+    /// The same of a provider of several packages: what is behind the link that the call of that package's function goes over.
+    ///
+    /// # Errors
+    /// As [`Self::linked`].
+    pub async fn linked_of(
+        &self,
+        context: &CallContext,
+        namespace: &str,
+        package: &str,
+    ) -> Result<Arc<B>, NoLink> {
+        let backend = self.links.get_of(context, namespace, package).await?;
         Ok(Arc::clone(&*backend))
     }
 }

@@ -5,7 +5,7 @@
 //! - [`Lattice`], [`Component`]: its place in the lattice, and calls to components.
 //! - [`LinkConfig`], [`LinkTable`], [`Shared`]: links, with their configuration as a Rust type ([`config`]), and what is
 //!   kept for them.
-//! - [`Backend`], [`Linked`]: a provider whose links lead to a server somewhere.
+//! - [`Backend`], [`Linked`]: a provider whose links lead to a server somewhere; [`tls`]: whose certificates it trusts.
 //! - [`generate!`], [`generated`]: Rust for a WIT world of the author's own, answered and called.
 //! - [`keyvalue`], [`blobstore`], [`messaging`]: answering the interfaces that Trellis types itself.
 //!
@@ -73,6 +73,7 @@ mod provider;
 mod run;
 mod secrets;
 mod shared;
+pub mod tls;
 
 pub use backend::{Backend, Linked};
 pub use error::{LinkError, RunError};

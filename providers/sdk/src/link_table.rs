@@ -10,7 +10,15 @@ use trellis_rpc::CallContext;
 /// here before its link is.
 const LINK_WAIT: Duration = Duration::from_millis(500);
 
-type BySource<T> = HashMap<ComponentId, HashMap<LinkName, Arc<T>>>;
+type BySource<T> = HashMap<ComponentId, HashMap<LinkName, Vec<Linked<T>>>>;
+
+/// One link's value. Of one component and name there is a link for each package.
+#[derive(Debug)]
+struct Linked<T> {
+    namespace: String,
+    package: String,
+    value: Arc<T>,
+}
 
 /// Values by link: whose call comes over which link.
 #[derive(Debug)]
@@ -45,12 +53,16 @@ impl<T> Default for LinkTable<T> {
 impl<T> LinkTable<T> {
     /// Puts a link's value in place of an earlier one. Calls that run keep the one they found.
     pub fn put(&self, link: &LinkKey, value: T) {
-        let value = Arc::new(value);
+        let linked = Linked {
+            namespace: link.wit_namespace.clone(),
+            package: link.wit_package.clone(),
+            value: Arc::new(value),
+        };
         self.links.send_modify(|links| {
-            links
-                .entry(link.source_id.clone())
-                .or_default()
-                .insert(link.name.clone(), value);
+            let names = links.entry(link.source_id.clone()).or_default();
+            let packages = names.entry(link.name.clone()).or_default();
+            packages.retain(|earlier| !earlier.is(link));
+            packages.push(linked);
         });
     }
 
@@ -58,11 +70,19 @@ impl<T> LinkTable<T> {
     pub fn remove(&self, link: &LinkKey) -> Option<Arc<T>> {
         let mut removed = None;
         self.links.send_modify(|links| {
-            if let Some(names) = links.get_mut(&link.source_id) {
-                removed = names.remove(&link.name);
-                if names.is_empty() {
-                    links.remove(&link.source_id);
-                }
+            let Some(names) = links.get_mut(&link.source_id) else {
+                return;
+            };
+            let Some(packages) = names.get_mut(&link.name) else {
+                return;
+            };
+            let place = packages.iter().position(|linked| linked.is(link));
+            removed = place.map(|place| packages.remove(place).value);
+            if packages.is_empty() {
+                names.remove(&link.name);
+            }
+            if names.is_empty() {
+                links.remove(&link.source_id);
             }
         });
         removed
@@ -79,18 +99,47 @@ impl<T> LinkTable<T> {
             .borrow()
             .values()
             .flat_map(HashMap::values)
-            .cloned()
+            .flatten()
+            .map(|linked| linked.value.clone())
             .collect()
     }
 
-    /// The value for a call. Waits a moment for a link that isn't there yet.
+    /// The value for a call, of a provider of one package. Waits a moment for a link that isn't there yet.
     ///
     /// # Errors
     /// [`NoLink`] when the link doesn't come.
     pub async fn get(&self, context: &CallContext) -> Result<Arc<T>, NoLink> {
+        self.find(context, |packages| packages.last()).await
+    }
+
+    /// The value for a call of a package's function, for a provider of several. Links of one component and name may lead each
+    /// package elsewhere. Waits a moment for a link that isn't there yet.
+    ///
+    /// # Errors
+    /// [`NoLink`] when the link doesn't come.
+    pub async fn get_of(
+        &self,
+        context: &CallContext,
+        namespace: &str,
+        package: &str,
+    ) -> Result<Arc<T>, NoLink> {
+        let of_package =
+            |linked: &&Linked<T>| linked.namespace == namespace && linked.package == package;
+        self.find(context, |packages| packages.iter().find(of_package))
+            .await
+    }
+
+    async fn find(
+        &self,
+        context: &CallContext,
+        choose: impl Fn(&Vec<Linked<T>>) -> Option<&Linked<T>>,
+    ) -> Result<Arc<T>, NoLink> {
         let source_id = context.source_id.as_deref().ok_or(NoLink::NoSource)?;
         let link_name = context.link_name.as_deref().unwrap_or("default");
-        let find = |links: &BySource<T>| links.get(source_id)?.get(link_name).cloned();
+        let find = |links: &BySource<T>| {
+            let packages = links.get(source_id)?.get(link_name)?;
+            choose(packages).map(|linked| linked.value.clone())
+        };
         if let Some(found) = find(&self.links.borrow()) {
             return Ok(found);
         }
@@ -111,6 +160,12 @@ impl<T> LinkTable<T> {
                 });
             }
         }
+    }
+}
+
+impl<T> Linked<T> {
+    fn is(&self, link: &LinkKey) -> bool {
+        self.namespace == link.wit_namespace && self.package == link.wit_package
     }
 }
 
@@ -146,6 +201,26 @@ mod tests {
             table.get(&CallContext::default()).await,
             Err(NoLink::NoSource)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn packages_of_one_name_have_links_of_their_own() {
+        let table = LinkTable::default();
+        let ours = LinkKey {
+            wit_namespace: "trellis".into(),
+            ..link("a", "default")
+        };
+        let call = from("a", None);
+        table.put(&link("a", "default"), 1);
+        table.put(&ours, 2);
+        table.put(&ours, 3);
+        let of = async |namespace| Ok(*table.get_of(&call, namespace, "keyvalue").await?);
+        assert_eq!(of("wasi").await, Ok(1));
+        assert_eq!(of("trellis").await, Ok(3));
+        assert_eq!(table.remove(&ours).as_deref(), Some(&3));
+        assert_eq!(of("wasi").await, Ok(1));
+        assert!(matches!(of("trellis").await, Err(NoLink::Unknown { .. })));
+        assert_eq!(table.values().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

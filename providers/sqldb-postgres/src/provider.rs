@@ -67,8 +67,10 @@ impl Handler for Answers {
 }
 
 impl Answers {
-    async fn linked(&self, by: &CallContext) -> Result<Arc<Database>, String> {
-        let linked = self.provider.linked(by).await;
+    async fn linked(&self, by: &CallContext, instance: &str) -> Result<Arc<Database>, String> {
+        // `wasmcloud:postgres` and our `trellis:postgres` are linked each for itself.
+        let namespace = instance.split(':').next().unwrap_or_default();
+        let linked = self.provider.linked_of(by, namespace, "postgres").await;
         linked.map_err(|error| error.to_string())
     }
 
@@ -79,7 +81,7 @@ impl Answers {
             params,
             ..
         } = call;
-        let database = self.linked(&by).await;
+        let database = self.linked(&by, &operation.instance).await;
         Ok(match (&*operation.instance, &*operation.function) {
             (QUERY, "query") => {
                 let (sql, params) = Query::decode_params(params)?;

@@ -1,5 +1,7 @@
 //! What every key-value provider must do, whatever is behind it.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use trellis_provider::{
@@ -16,6 +18,8 @@ use trellis_provider::{
         },
     },
 };
+
+use trellis_tests::wait::until;
 
 use crate::host::Host;
 
@@ -222,5 +226,42 @@ pub async fn numbers_are_counted(bucket: Bucket<'_>) -> Result<()> {
     bucket
         .call::<DeleteMany>(&bucket.keys(&["count me", "text"]))
         .await??;
+    Ok(())
+}
+
+/// Values end when their time is over, a set begins it again, and so for numbers and batches. The link's `ttl` is given, and
+/// has to be long enough for some calls.
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub async fn values_end(bucket: Bucket<'_>, ttl: Duration) -> Result<()> {
+    let begun = Instant::now();
+    bucket.set("set", "1").await?;
+    ensure!(bucket.increment("count", 2).await? == 2);
+    let pairs = SetManyParams {
+        bucket: bucket.name.to_owned(),
+        key_values: vec![("a".to_owned(), "1".into()), ("b".to_owned(), "2".into())],
+    };
+    bucket.call::<SetMany>(&pairs).await??;
+    ensure!(bucket.increment("count", 3).await? == 5);
+    let there = bucket.list().await?;
+    let late = begun.elapsed() >= ttl;
+    ensure!(late || there == ["a", "b", "count", "set"], "{there:?}");
+    // Set again and again for longer than a value lasts: each time it lasts anew.
+    while begun.elapsed() < ttl * 2 {
+        let again = Instant::now();
+        bucket.set("kept", "x").await?;
+        tokio::time::sleep(ttl / 8).await;
+        let kept = bucket.get("kept").await?.is_some();
+        ensure!(kept || again.elapsed() >= ttl, "it ended too early");
+    }
+    until("every value has ended", || async {
+        let left = bucket.list().await?;
+        ensure!(left.is_empty(), "{left:?} after {:?}", begun.elapsed());
+        Ok(())
+    })
+    .await?;
+    // A number begins anew.
+    ensure!(bucket.increment("count", 1).await? == 1);
     Ok(())
 }

@@ -22,6 +22,9 @@ pub const PROVIDER: &str = "sql";
 /// The component that is linked to the database.
 pub const COMPONENT: &str = "shop";
 
+/// An interface of each package: each is linked for itself.
+pub const PACKAGES: [&str; 2] = ["wasmcloud:postgres/query", "trellis:postgres/transaction"];
+
 /// What is there while a test runs.
 pub struct Lattice {
     /// The host's side.
@@ -45,8 +48,8 @@ impl Lattice {
         let server = PostgresServer::start().await?;
         let url = server.url();
         let config = [&[("url", url.as_str())], config].concat();
-        let link = link(COMPONENT, &config);
-        Self::over(server, vec![link]).await
+        let links = PACKAGES.map(|interface| link_of(interface, COMPONENT, &config));
+        Self::over(server, links.to_vec()).await
     }
 
     /// Starts a provider with those links, beside a database.
@@ -159,12 +162,17 @@ impl Lattice {
     }
 }
 
-/// The link of a component to the provider.
+/// The link of a component to the provider, for queries.
 pub fn link(component: &str, config: &[(&str, &str)]) -> ResolvedLink {
+    link_of(PACKAGES[0], component, config)
+}
+
+/// The link of a component to the provider, for one of its packages.
+pub fn link_of(interface: &str, component: &str, config: &[(&str, &str)]) -> ResolvedLink {
     Side {
         source: component,
         target: PROVIDER,
-        interface: "wasmcloud:postgres/query",
+        interface,
         config,
     }
     .link()

@@ -8,7 +8,7 @@ use trellis_sqldb_postgres::wire::{
     PgValue, QueryError, Statement, TransactionError,
 };
 
-use crate::kit::{Lattice, statement};
+use crate::kit::{COMPONENT, Lattice, PACKAGES, PROVIDER, link_of, statement};
 
 const ACCOUNTS: &str = "CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL); \
     INSERT INTO account VALUES (1, 100), (2, 0)";
@@ -150,6 +150,43 @@ async fn isolation_is_as_asked() -> Result<()> {
         let shown = &outcomes[0].rows[0][0].value;
         ensure!(*shown == crate::kit::text(name), "{shown:?}");
     }
+    lattice.running.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_package_goes_where_its_own_link_leads() -> Result<()> {
+    let lattice = Lattice::start().await?;
+    lattice.server.sql("CREATE DATABASE elsewhere").await?;
+    let url = lattice.server.url();
+    let (server, _) = url.rsplit_once('/').context("no database in the URL")?;
+    let elsewhere = link_of(
+        PACKAGES[1],
+        COMPONENT,
+        &[("url", &format!("{server}/elsewhere"))],
+    );
+    let question = "SELECT current_database()::text";
+    let here = lattice.value(question, vec![]).await?;
+    lattice.host.put(PROVIDER, &elsewhere).await?;
+    let asked = || lattice.transact(vec![statement(question, vec![], None)], ReadCommitted);
+    until("transactions go elsewhere", || async {
+        let outcomes = asked().await?;
+        let outcomes = outcomes.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        let there = &outcomes[0].rows[0][0].value;
+        ensure!(*there == PgValue::Text("elsewhere".into()), "{there:?}");
+        Ok(())
+    })
+    .await?;
+    ensure!(lattice.value(question, vec![]).await? == here);
+
+    lattice.host.delete(PROVIDER, &elsewhere).await?;
+    until("transactions have no link", || async {
+        let outcomes = asked().await?;
+        ensure!(outcomes.is_err(), "{outcomes:?}");
+        Ok(())
+    })
+    .await?;
+    ensure!(lattice.value(question, vec![]).await? == here);
     lattice.running.stop().await?;
     Ok(())
 }

@@ -5,7 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use serde::Deserialize;
 use trellis_provider::config::SettingsError;
 
-use crate::{connection::Server, subscription::Subscription};
+use crate::{
+    connection::Server, jetstream::settings::Begin, period::Period, subscription::Subscription,
+};
 
 const DEFAULT_MAX_IN_FLIGHT: usize = 64;
 const DEFAULT_TIMEOUT_MS: u64 = 30_000;
@@ -33,6 +35,36 @@ pub struct MessagingConfig {
     max_in_flight: Option<usize>,
     /// How long the component has for one message, in milliseconds.
     timeout_ms: Option<u64>,
+    /// A JetStream stream whose messages the component is given. Like all that follows only as a link's `source_config`,
+    /// unless something else is said.
+    pub(crate) stream: Option<String>,
+    /// The subjects of that stream, if it is to be made when it isn't there.
+    #[serde(default)]
+    pub(crate) stream_subjects: Vec<String>,
+    /// The consumer's durable name.
+    pub(crate) consumer: Option<String>,
+    /// Whether the consumer is made, and changed to what is said here.
+    pub(crate) create_consumer: Option<bool>,
+    /// Which of the stream's subjects.
+    #[serde(default)]
+    pub(crate) filter_subjects: Vec<String>,
+    /// Where a consumer that is made begins.
+    pub(crate) deliver_policy: Option<Begin>,
+    /// After how long without a word from here a message is given to another. Also the provider's own.
+    pub(crate) ack_wait: Option<Period>,
+    /// How many messages all providers together may have at once.
+    pub(crate) max_ack_pending: Option<i64>,
+    /// After how long without any provider the server forgets the consumer.
+    pub(crate) inactive_threshold: Option<Period>,
+    /// How often a message is tried; -1 without end. Also the provider's own.
+    pub(crate) max_deliver: Option<i64>,
+    /// The waits after the first, second, … failure. Also the provider's own.
+    #[serde(default)]
+    pub(crate) backoff: Vec<Period>,
+    /// Where a message goes that was tried so often. Also the provider's own.
+    pub(crate) dead_letter_subject: Option<String>,
+    /// The JetStream domain. Also the provider's own.
+    pub(crate) js_domain: Option<String>,
 }
 
 /// How messages are given to a component.

@@ -3,12 +3,16 @@
 //! - [`config`]: a link's configuration; [`subscription`]: one entry of its `subscriptions`.
 //! - [`subjects`]: what may be published and subscribed to.
 //! - [`connection`]: the lattice's connection, or another one.
-//! - [`delivery`]: messages on their way to a component.
+//! - [`delivery`]: messages on their way to a component, at most once.
+//! - [`jetstream`]: messages of a stream, each until it is handled.
+//! - [`period`]: lengths of time in a configuration.
 //! - [`provider`] takes the links and answers the calls.
 
 pub mod config;
 pub mod connection;
 pub mod delivery;
+pub mod jetstream;
+pub mod period;
 pub mod provider;
 pub mod subjects;
 pub mod subscription;

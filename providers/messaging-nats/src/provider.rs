@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use tokio::task::JoinSet;
 use trellis_provider::{
-    Lattice, LinkConfig, LinkError, LinkTable, Provider, StartError,
+    Health, Lattice, LinkConfig, LinkError, LinkTable, Provider, StartError,
     config::SettingsError,
     contract::LinkKey,
     messaging::{self, BrokerMessage, Messaging},
@@ -22,6 +22,11 @@ use crate::{
     config::MessagingConfig,
     connection::{Connection, Connections},
     delivery::{Delivery, Recipient},
+    jetstream::{
+        settings::{ConsumerSettings, Owner},
+        setup::{self, SetupError},
+        work::Work,
+    },
     subscription::Subscription,
 };
 
@@ -37,14 +42,28 @@ pub struct MessagingNats {
     senders: LinkTable<Arc<Connection>>,
     /// Who gets what.
     receivers: Mutex<HashMap<LinkKey, Receiver>>,
-    /// Subscriptions that have ended, while what has come is handled.
+    /// Subscriptions and consumers that have ended, while what has come is handled.
     ending: Mutex<JoinSet<()>>,
 }
 
-/// A link's subscriptions.
+/// A link's subscriptions, and its consumer.
 struct Receiver {
     connection: Arc<Connection>,
     deliveries: HashMap<Subscription, Delivery>,
+    work: Option<Work>,
+}
+
+impl Receiver {
+    /// Ends all of it, once what has come is handled.
+    async fn drain(self) {
+        let deliveries = join_all(self.deliveries.into_values().map(Delivery::drain));
+        let work = async {
+            if let Some(work) = self.work {
+                work.drain().await;
+            }
+        };
+        futures::future::join(deliveries, work).await;
+    }
 }
 
 impl Provider for MessagingNats {
@@ -87,15 +106,26 @@ impl Provider for MessagingNats {
             let checked = connection.check_subscribe(&subscription.subject);
             checked.map_err(|error| link.config_error("subscriptions", error.to_string()))?;
         }
-        if subscriptions.is_empty() {
-            tracing::warn!(%link, "no `subscriptions`: the component gets no message over this link");
+        let owner = Owner {
+            lattice: self.lattice.name(),
+            component: &link.target_id,
+            link: &link.name,
+        };
+        let consumer = link.config.consumer(&self.own, owner).map_err(wrong)?;
+        if subscriptions.is_empty() && consumer.is_none() {
+            tracing::warn!(%link, "neither `subscriptions` nor a `stream`: the component gets no message over this link");
         }
         let recipient = Recipient {
             component: self.lattice.linked(&link),
             pace,
         };
-        self.subscribe(&link, connection, subscriptions, recipient)
-            .await
+        let earlier = self.take_work(&link.key(), &connection);
+        let subscribed =
+            self.subscribe(&link, connection.clone(), subscriptions, recipient.clone());
+        let subscribed = subscribed.await;
+        let consumed = self.consume(&link, connection, consumer, recipient, earlier);
+        let consumed = consumed.await;
+        subscribed.and(consumed)
     }
 
     async fn receive_link_config_as_target(
@@ -109,23 +139,28 @@ impl Provider for MessagingNats {
 
     async fn delete_link_as_source(&self, link: &LinkKey) {
         let receiver = self.receivers().remove(link);
-        self.end(
-            receiver
-                .into_iter()
-                .flat_map(|receiver| receiver.deliveries.into_values()),
-        );
+        self.end(receiver.into_iter().map(Receiver::drain));
     }
 
     async fn delete_link_as_target(&self, link: &LinkKey) {
         self.senders.remove(link);
     }
 
+    async fn health(&self) -> Health {
+        let receivers = self.receivers();
+        let works = receivers
+            .values()
+            .filter_map(|receiver| receiver.work.as_ref());
+        let troubles: Vec<String> = works.filter_map(Work::trouble).collect();
+        Health {
+            healthy: troubles.is_empty(),
+            message: (!troubles.is_empty()).then(|| troubles.join("; ")),
+        }
+    }
+
     async fn shutdown(&self) {
         let receivers = std::mem::take(&mut *self.receivers());
-        let deliveries = receivers
-            .into_values()
-            .flat_map(|receiver| receiver.deliveries.into_values());
-        join_all(deliveries.map(Delivery::drain)).await;
+        join_all(receivers.into_values().map(Receiver::drain)).await;
         let mut ending = std::mem::take(&mut *self.ending());
         while ending.join_next().await.is_some() {}
         self.senders.clear();
@@ -186,18 +221,55 @@ impl MessagingNats {
             Receiver {
                 connection,
                 deliveries: kept,
+                work: None,
             },
         );
-        self.end(ended.into_values());
+        self.end(ended.into_values().map(Delivery::drain));
         outcome
     }
 
-    /// Lets subscriptions end by themselves.
-    fn end(&self, deliveries: impl Iterator<Item = Delivery>) {
+    /// Takes a link's consumer out, and tells whether it goes over that connection.
+    fn take_work(&self, link: &LinkKey, connection: &Arc<Connection>) -> Option<(Work, bool)> {
+        let mut receivers = self.receivers();
+        let receiver = receivers.get_mut(link)?;
+        let same = Arc::ptr_eq(&receiver.connection, connection);
+        receiver.work.take().map(|work| (work, same))
+    }
+
+    /// Makes a link's consumer what it should be. One of equal settings goes on, with the new recipient.
+    async fn consume(
+        &self,
+        link: &LinkConfig<MessagingConfig>,
+        connection: Arc<Connection>,
+        settings: Option<ConsumerSettings>,
+        recipient: Recipient,
+        earlier: Option<(Work, bool)>,
+    ) -> Result<(), LinkError> {
+        let work = match (settings, earlier) {
+            (Some(settings), Some((work, true))) if *work.settings() == settings => {
+                work.redirect(recipient);
+                Some(work)
+            }
+            (settings, earlier) => {
+                self.end(earlier.into_iter().map(|(work, _)| work.drain()));
+                match settings {
+                    Some(settings) => Some(start(link, connection, settings, recipient).await?),
+                    None => None,
+                }
+            }
+        };
+        if let Some(receiver) = self.receivers().get_mut(&link.key()) {
+            receiver.work = work;
+        }
+        Ok(())
+    }
+
+    /// Lets what has ended come to its end by itself.
+    fn end(&self, drains: impl Iterator<Item = impl Future<Output = ()> + Send + 'static>) {
         let mut ending = self.ending();
         while ending.try_join_next().is_some() {}
-        for delivery in deliveries {
-            ending.spawn(delivery.drain());
+        for drain in drains {
+            ending.spawn(drain);
         }
     }
 
@@ -219,6 +291,21 @@ impl MessagingNats {
             .map_err(|error| error.to_string())?;
         Ok(Arc::clone(&*connection))
     }
+}
+
+/// Starts a link's consumer.
+async fn start(
+    link: &LinkConfig<MessagingConfig>,
+    connection: Arc<Connection>,
+    settings: ConsumerSettings,
+    recipient: Recipient,
+) -> Result<Work, LinkError> {
+    let ready = setup::ready(&connection, &settings).await;
+    let ready = ready.map_err(|error| match error {
+        SetupError::Setting { field, problem } => link.config_error(field, problem),
+        SetupError::Unavailable(why) => LinkError::Unavailable(format!("{link}: {why}")),
+    })?;
+    Ok(Work::start(connection, settings, ready, recipient))
 }
 
 impl Messaging for MessagingNats {

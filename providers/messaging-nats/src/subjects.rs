@@ -114,7 +114,7 @@ impl Reserved {
 }
 
 /// Whether some subject matches both patterns.
-fn overlap(one: &str, other: &str) -> bool {
+pub(crate) fn overlap(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split('.'), other.split('.'));
     loop {
         match (one.next(), other.next()) {

@@ -1,0 +1,6 @@
+//! Streams' messages between a real NATS server and a component that the test plays.
+
+mod faults;
+mod handling;
+mod kit;
+mod settings;

@@ -154,6 +154,7 @@ impl Bucket {
             }
             Err(_) => self.make(&context).await?,
         };
+        self.check_ttl(&store)?;
         placement::admit(&store, self.place.as_ref(), self.replica.is_some())
             .map_err(Error::Other)?;
         if let Some(residency) = &self.settings.residency
@@ -172,12 +173,31 @@ impl Bucket {
         })
     }
 
+    /// Values last as long as their bucket says: one that says otherwise than the link is not used.
+    fn check_ttl(&self, store: &Store) -> Result<(), Error> {
+        let has = store.stream.cached_info().config.max_age;
+        match self.settings.ttl {
+            Some(ttl) if ttl != has => {
+                let has = match has {
+                    Duration::ZERO => "for ever".to_owned(),
+                    has => humantime::format_duration(has).to_string(),
+                };
+                Err(Error::Other(format!(
+                    "its values last {has}, and the link's `ttl` says {}: change one of them (`nats kv edit`, the link's `ttl`), or take another `bucket`",
+                    humantime::format_duration(ttl)
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn make(&self, context: &Context) -> Result<Store, Error> {
         let bucket = &self.settings.bucket;
         let config = kv::Config {
             bucket: bucket.clone(),
             num_replicas: self.settings.replicas,
             history: 1,
+            max_age: self.settings.ttl.unwrap_or_default(),
             ..kv::Config::default()
         };
         let made = context.create_key_value(config).await;

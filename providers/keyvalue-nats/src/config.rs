@@ -1,6 +1,6 @@
 //! A link's configuration, over the provider's own as its default. See the README for the table.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 use trellis_provider::{
@@ -12,6 +12,9 @@ use crate::placement::Placement;
 
 /// JetStream keeps at most this many copies.
 const MAX_REPLICAS: usize = 5;
+/// What `ttl` may be.
+const TTL_BOUNDS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// The configuration of a link (`target_config`), and of the provider.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -23,6 +26,8 @@ pub struct BucketConfig {
     enable_bucket_auto_create: Option<bool>,
     /// How many servers keep a bucket that is made.
     replicas: Option<usize>,
+    /// How long a value lasts: `500ms`, `30s`, `12h`.
+    ttl: Option<String>,
     /// Another NATS than the lattice's.
     #[serde(alias = "cluster_uris", alias = "url")]
     cluster_uri: Option<String>,
@@ -51,6 +56,8 @@ pub struct Settings {
     pub create: bool,
     /// How many servers keep it when it is made.
     pub replicas: usize,
+    /// How long a value lasts; as the bucket has it when not given.
+    pub ttl: Option<Duration>,
     /// In which of the lattice's JetStream domains it is.
     pub placement: Placement,
     /// What it must not leave.
@@ -156,6 +163,7 @@ impl BucketConfig {
             )
             .unwrap_or(true),
             replicas,
+            ttl: ttl(self.ttl.as_ref().or(own.ttl.as_ref()))?,
             placement,
             residency,
             domain,
@@ -163,6 +171,25 @@ impl BucketConfig {
         };
         settings.check_place()?;
         Ok(settings)
+    }
+}
+
+fn ttl(text: Option<&String>) -> Result<Option<Duration>, SettingsError> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    match humantime::parse_duration(text.trim()) {
+        Ok(ttl) if TTL_BOUNDS.contains(&ttl) => Ok(Some(ttl)),
+        _ => {
+            let shown: String = text.chars().take(80).collect();
+            let problem = format!(
+                "{shown:?} is not a length of time from 100ms to ten years: write it as 500ms, 30s or 12h"
+            );
+            Err(SettingsError {
+                field: "ttl",
+                problem,
+            })
+        }
     }
 }
 
@@ -175,6 +202,12 @@ impl Settings {
                 problem:
                     "replicated buckets are in the lattice's own NATS: leave `cluster_uri` out"
                         .to_owned(),
+            });
+        }
+        if self.placement == Placement::Replicated && self.ttl.is_some() {
+            return Err(SettingsError {
+                field: "ttl",
+                problem: "a copy of a bucket does not hear when a value's time is over: take another `placement` than replicated, or leave `ttl` out".to_owned(),
             });
         }
         let Some(residency) = &self.residency else {

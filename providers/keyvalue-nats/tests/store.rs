@@ -1,12 +1,14 @@
 //! The provider against a real JetStream, over a real NATS server.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use futures::future::join_all;
 use trellis_keyvalue_nats::KeyvalueNats;
 use trellis_provider::contract::LinkName;
 use trellis_provider_testkit::{
     Host, NatsServer, Running, Side,
-    keyvalue::{Bucket, batches_work, numbers_are_counted, values_are_kept},
+    keyvalue::{Bucket, batches_work, numbers_are_counted, values_are_kept, values_end},
     wait::until,
 };
 
@@ -75,6 +77,62 @@ async fn a_component_s_values_are_in_its_nats_bucket() -> Result<()> {
     );
     jetstream.get_key_value("other").await?;
     host.until_healthy("kv", true).await?;
+    running.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn values_last_as_long_as_the_link_says() -> Result<()> {
+    let nats = NatsServer::start().await?;
+    let host = Host::on(&nats).await?;
+    let links = vec![side("shop", &[("bucket", "carts"), ("ttl", "1s")]).link()];
+    let running = Running::start::<KeyvalueNats>(&host, host.data("kv", &[], links)?).await?;
+    let bucket = Bucket {
+        host: &host,
+        source: "shop",
+        provider: "kv",
+        name: "default",
+    };
+    values_end(bucket, Duration::from_secs(1)).await?;
+    values_end(
+        Bucket {
+            name: "cart",
+            ..bucket
+        },
+        Duration::from_secs(1),
+    )
+    .await?;
+
+    // The bucket says how long: a link that says otherwise is told so, and one that says nothing takes it as it is.
+    host.put(
+        "kv",
+        &side("shop", &[("bucket", "carts"), ("ttl", "2m")]).link(),
+    )
+    .await?;
+    host.put("kv", &side("other", &[("bucket", "carts")]).link())
+        .await?;
+    let told = host.until_healthy("kv", false).await?;
+    let expected = "NATS bucket \"carts\": its values last 1s, and the link's `ttl` says 2m";
+    ensure!(told.contains(expected), "{told}");
+    let refused = bucket.get("x").await;
+    ensure!(refused.is_err_and(|error| error.to_string().contains(expected)));
+    let other = Bucket {
+        source: "other",
+        ..bucket
+    };
+    other.set("x", "1").await?;
+
+    let copied = side("shop", &[("ttl", "2m"), ("placement", "replicated")]);
+    host.put("kv", &copied.link()).await?;
+    until("the link is refused", || async {
+        let told = host.health("kv").await?.message.unwrap_or_default();
+        ensure!(
+            told.contains("field `ttl`: a copy of a bucket does not hear"),
+            "{told}"
+        );
+        Ok(())
+    })
+    .await?;
     running.stop().await?;
     Ok(())
 }

@@ -15,6 +15,10 @@ const DEFAULT_RESPONSE_TIMEOUT_MS: u64 = 1000;
 /// What a timeout may be, in milliseconds.
 const TIMEOUT_BOUNDS_MS: std::ops::RangeInclusive<u64> = 1..=600_000;
 
+/// What `ttl` may be.
+const TTL_BOUNDS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// The configuration of a link (`target_config`), and of the provider.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct RedisConfig {
@@ -31,6 +35,8 @@ pub struct RedisConfig {
     /// How long Redis may take to answer, in milliseconds.
     #[serde(alias = "BACKEND_RESPONSE_TIMEOUT_MS")]
     response_timeout_ms: Option<u64>,
+    /// How long a value lasts: `500ms`, `30s`, `12h`.
+    ttl: Option<String>,
 }
 
 /// Where a link's keys are and how long to wait for them. Two links of equal settings share a connection.
@@ -43,6 +49,8 @@ pub struct Settings {
     pub connection_timeout: Duration,
     /// How long Redis may take to answer.
     pub response_timeout: Duration,
+    /// How long a value lasts; for ever when not given.
+    pub ttl: Option<Duration>,
 }
 
 impl RedisConfig {
@@ -78,9 +86,29 @@ impl RedisConfig {
                 self.response_timeout_ms.or(own.response_timeout_ms),
                 DEFAULT_RESPONSE_TIMEOUT_MS,
             )?,
+            ttl: ttl(self.ttl.as_ref().or(own.ttl.as_ref()))?,
         };
         settings.connection()?;
         Ok(settings)
+    }
+}
+
+fn ttl(text: Option<&String>) -> Result<Option<Duration>, SettingsError> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    match humantime::parse_duration(text.trim()) {
+        Ok(ttl) if TTL_BOUNDS.contains(&ttl) => Ok(Some(ttl)),
+        _ => {
+            let shown: String = text.chars().take(80).collect();
+            let problem = format!(
+                "{shown:?} is not a length of time from 1ms to ten years: write it as 500ms, 30s or 12h"
+            );
+            Err(SettingsError {
+                field: "ttl",
+                problem,
+            })
+        }
     }
 }
 
@@ -186,6 +214,26 @@ mod tests {
             .unwrap_err();
         assert_eq!(error.field, "url");
         assert!(!error.to_string().contains("hush"));
+    }
+
+    #[test]
+    fn a_ttl_has_a_unit() {
+        let none = config(None, None);
+        let ttl = |text: &str| RedisConfig {
+            ttl: Some(text.to_owned()),
+            ..config(None, None)
+        };
+        let settings = none.settings(&ttl("1h 30m")).unwrap();
+        assert_eq!(settings.ttl, Some(Duration::from_secs(90 * 60)));
+        for wrong in ["30", "0s", "soon", "100years"] {
+            let error = ttl(wrong).settings(&none).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!(
+                    "field `ttl`: {wrong:?} is not a length of time from 1ms to ten years: write it as 500ms, 30s or 12h"
+                )
+            );
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Redis behind one link: a connection that many calls share and that comes back by itself.
 
-use std::{fmt, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
 use bytes::Bytes;
 use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind,
+    Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use trellis_provider::{
@@ -34,6 +34,8 @@ pub struct RedisStore {
     connection: ConnectionManager,
     shown: String,
     patience: Duration,
+    /// How long a value lasts.
+    ttl: Option<Duration>,
 }
 
 impl RedisStore {
@@ -58,6 +60,7 @@ impl RedisStore {
             shown: settings.shown(),
             // However many attempts fit in: a caller waits for one connection and one answer.
             patience: settings.connection_timeout + settings.response_timeout,
+            ttl: settings.ttl,
         })
     }
 
@@ -76,14 +79,18 @@ impl RedisStore {
 
     /// Sends a command. One that has no other effect when it is done twice is tried again, once, when the connection
     /// broke under it.
-    async fn ask<T: FromRedisValue>(&self, command: &Cmd, effect: Effect) -> Result<T, Error> {
+    async fn ask<T: FromRedisValue + Send>(
+        &self,
+        command: &impl Ask,
+        effect: Effect,
+    ) -> Result<T, Error> {
         let asked = async {
             let mut connection = self.connection.clone();
-            let answer = command.query_async(&mut connection).await;
+            let answer = command.ask(&mut connection).await;
             match answer {
                 Err(error) if error.is_unrecoverable_error() && effect != Effect::Another => {
                     tracing::debug!(redis = self.shown, %error, "trying again");
-                    command.query_async(&mut connection).await
+                    command.ask(&mut connection).await
                 }
                 answer => answer,
             }
@@ -98,6 +105,15 @@ impl RedisStore {
                 )))
             }
         }
+    }
+
+    /// Sets a value for as long as it lasts.
+    fn setting(&self, key: String, value: &[u8]) -> Cmd {
+        let mut set = Cmd::set(key, value);
+        if let Some(ttl) = self.ttl {
+            set.arg("PX").arg(ttl.as_millis().to_string());
+        }
+        set
     }
 
     fn failed(&self, error: &RedisError) -> Error {
@@ -137,11 +153,8 @@ impl Keyvalue for RedisStore {
         key: &str,
         value: Bytes,
     ) -> Result<(), Error> {
-        self.ask(
-            &Cmd::set(full(&Keys::of(bucket), key)?, &value[..]),
-            Effect::Same,
-        )
-        .await
+        let set = self.setting(full(&Keys::of(bucket), key)?, &value);
+        self.ask(&set, Effect::Same).await
     }
 
     async fn delete(&self, _: &CallContext, bucket: &str, key: &str) -> Result<(), Error> {
@@ -195,12 +208,19 @@ impl Keyvalue for RedisStore {
                 "Redis counts with 64 bits and a sign: {delta} is too much to add"
             ))
         })?;
-        let sum: i64 = self
-            .ask(
-                &Cmd::incr(full(&Keys::of(bucket), key)?, delta),
-                Effect::Another,
-            )
-            .await?;
+        let key = full(&Keys::of(bucket), key)?;
+        let sum: i64 = match self.ttl {
+            None => self.ask(&Cmd::incr(key, delta), Effect::Another).await?,
+            Some(_) => {
+                // The number's time begins when it does: a later sum doesn't begin it again.
+                let mut begin = self.setting(key.clone(), b"0");
+                begin.arg("NX");
+                let mut both = redis::pipe();
+                both.atomic().add_command(begin).ignore().incr(key, delta);
+                let (sum,): (i64,) = self.ask(&both, Effect::Another).await?;
+                sum
+            }
+        };
         u64::try_from(sum).map_err(|_| {
             Error::Other(format!(
                 "the sum is {sum}, and the interface has no negative numbers"
@@ -239,6 +259,15 @@ impl Keyvalue for RedisStore {
             return Ok(());
         }
         let keys = Keys::of(bucket);
+        if self.ttl.is_some() {
+            let mut sets = redis::pipe();
+            sets.atomic();
+            for (key, value) in &pairs {
+                let set = self.setting(full(&keys, key)?, value);
+                sets.add_command(set).ignore();
+            }
+            return self.ask(&sets, Effect::Same).await;
+        }
         let mut set = redis::cmd("MSET");
         for (key, value) in &pairs {
             set.arg(full(&keys, key)?).arg(&value[..]);
@@ -261,6 +290,32 @@ impl Keyvalue for RedisStore {
             delete.arg(full(&keys, key)?);
         }
         self.ask(&delete, Effect::Same).await
+    }
+}
+
+/// One command, or several that are done as one.
+trait Ask: Sync {
+    fn ask<T: FromRedisValue + Send>(
+        &self,
+        connection: &mut ConnectionManager,
+    ) -> impl Future<Output = RedisResult<T>> + Send;
+}
+
+impl Ask for Cmd {
+    async fn ask<T: FromRedisValue + Send>(
+        &self,
+        connection: &mut ConnectionManager,
+    ) -> RedisResult<T> {
+        self.query_async(connection).await
+    }
+}
+
+impl Ask for Pipeline {
+    async fn ask<T: FromRedisValue + Send>(
+        &self,
+        connection: &mut ConnectionManager,
+    ) -> RedisResult<T> {
+        self.query_async(connection).await
     }
 }
 

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use trellis_keyvalue_redis::KeyvalueRedis;
 use trellis_provider_testkit::{
     Host, NatsServer, RedisServer, Running, Side,
-    keyvalue::{Bucket, batches_work, numbers_are_counted, values_are_kept},
+    keyvalue::{Bucket, batches_work, numbers_are_counted, values_are_kept, values_end},
     wait::until,
 };
 
@@ -58,6 +58,61 @@ async fn a_component_s_values_are_in_redis() -> Result<()> {
     let intrusion = default.get("trellis:bucket:cart:counter").await;
     ensure!(intrusion.is_err_and(|error| error.to_string() == "access denied"));
     host.until_healthy("kv", true).await?;
+    running.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn values_last_as_long_as_the_link_says() -> Result<()> {
+    let (nats, redis) = (
+        NatsServer::without_jetstream().await?,
+        RedisServer::start().await?,
+    );
+    let host = Host::on(&nats).await?;
+    let url = redis.url();
+    let link = |source, config| Side {
+        source,
+        target: "kv",
+        interface: INTERFACE,
+        config,
+    };
+    let (short, long) = (
+        [("url", &*url), ("ttl", "1s")],
+        [("url", &*url), ("ttl", "1h")],
+    );
+    let links = vec![link("shop", &short).link(), link("long", &long).link()];
+    let running = Running::start::<KeyvalueRedis>(&host, host.data("kv", &[], links)?).await?;
+    let bucket = Bucket {
+        host: &host,
+        source: "shop",
+        provider: "kv",
+        name: "cart",
+    };
+    values_end(bucket, Duration::from_secs(1)).await?;
+    // A number's time begins when it does, and a sum does not begin it again.
+    let long = Bucket {
+        source: "long",
+        name: "default",
+        ..bucket
+    };
+    long.increment("number", 1).await?;
+    ensure!(redis.command("PEXPIRE number 60000").await? == ":1");
+    ensure!(long.increment("number", 1).await? == 2);
+    let left = redis.command("TTL number").await?;
+    let left: u64 = left.trim_start_matches(':').parse()?;
+    ensure!((1..=60).contains(&left), "{left} s are left");
+    long.set("text", "x").await?;
+    let left = redis.command("TTL text").await?;
+    let left: u64 = left.trim_start_matches(':').parse()?;
+    ensure!((3500..=3600).contains(&left), "{left} s are left");
+    // A number alone says nothing.
+    let wrong = link("shop", &[("ttl", "30")]).link();
+    host.put("kv", &wrong).await?;
+    let told = host.until_healthy("kv", false).await?;
+    ensure!(
+        told.contains("field `ttl`: \"30\" is not a length of time"),
+        "{told}"
+    );
     running.stop().await?;
     Ok(())
 }

@@ -99,10 +99,12 @@ impl Default for HostConfig {
                 .unwrap_or_else(|_| PathBuf::from("trellis")),
             builtin_providers: [
                 "blobstore-fs",
+                "blobstore-s3",
                 "http-client",
                 "http-server",
                 "keyvalue-nats",
                 "keyvalue-redis",
+                "messaging-mqtt",
                 "messaging-nats",
                 "sqldb-postgres",
             ]

@@ -27,7 +27,7 @@ use crate::{
     links::LinkTable,
     nearby::Nearby,
     order::Order,
-    providers::{Providers, Spawner},
+    providers::{Providers, Spawner, Unpacking},
     resume::Ledger,
     runtime::{LocalActors, Runtime},
     secrets::Secrets,
@@ -62,6 +62,8 @@ pub(crate) struct Host {
     pub(crate) runtime: Arc<Runtime>,
     /// The images of registries.
     pub(crate) images: Images,
+    /// Where providers of archives are unpacked.
+    pub(crate) unpacking: Arc<Unpacking>,
     pub(crate) links: Arc<LinkTable>,
     /// The components that run here, for calls from others that do.
     pub(crate) locals: Arc<LocalActors>,

@@ -8,6 +8,7 @@ mod process;
 mod program;
 mod spawner;
 mod supervisor;
+mod unpacked;
 mod vault;
 
 use std::sync::Arc;
@@ -20,14 +21,15 @@ use trellis_lattice::{
     control::{host::ProviderDescription, provider::StartProvider},
     event::EventClaims,
 };
-use trellis_registry::Image;
 
 pub(crate) use delivery::REPLACED_GRACE;
 pub(crate) use spawner::Spawner;
+pub(crate) use unpacked::Unpacking;
 
 use crate::{host::Host, image::ImageRef, secrets::Entity};
 use keys::Keys;
 use process::Program;
+use program::Kept;
 
 /// The annotation that names the application of what is started.
 const APP: &str = "wasmcloud.dev/appspec";
@@ -42,8 +44,8 @@ struct Provider {
     /// Names of its configurations.
     config: Vec<String>,
     program: Program,
-    /// Kept in the cache for as long as it runs.
-    _image: Option<Image>,
+    /// What the program comes from.
+    _kept: Kept,
     claims: Option<EventClaims>,
     keys: Keys,
     /// For whom its secrets are asked.
@@ -205,7 +207,7 @@ impl Reserved {
                 path: Default::default(),
                 arguments: Vec::new(),
             },
-            _image: None,
+            _kept: Kept::default(),
             claims: None,
             keys: Keys::generate(!is_builtin),
             entity: Entity {
@@ -218,9 +220,15 @@ impl Reserved {
     async fn prepare(&self, host: &Arc<Host>) -> Result<Provider, String> {
         let mut provider = self.unprepared();
         let reference = provider.description.image_ref.clone().unwrap_or_default();
-        let prepared = program::prepare(&host.config, &host.policy, &host.images, &reference)
-            .await
-            .map_err(|error| error.to_string())?;
+        let prepared = program::prepare(
+            &host.config,
+            &host.policy,
+            &host.images,
+            &host.unpacking,
+            &reference,
+        )
+        .await
+        .map_err(|error| error.to_string())?;
         host.wait_for_config(&provider.config)
             .await
             .map_err(|error| error.to_string())?;
@@ -235,7 +243,7 @@ impl Reserved {
         }
         provider.description.name = prepared.name;
         provider.program = prepared.program;
-        provider._image = prepared.image;
+        provider._kept = prepared.kept;
         host.keep_reference(&provider.description.id, &reference)
             .await;
         Ok(provider)

@@ -30,7 +30,7 @@ use crate::{
     links::LinkTable,
     nearby::Nearby,
     order::Order,
-    providers::{Providers, Spawner},
+    providers::{Providers, Spawner, Unpacking},
     resume::{self, Ledger},
     round_trip::round_trip,
     routes::HostRoutes,
@@ -113,6 +113,11 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         config.registry_allow_latest,
         Cache::open(&config.data_dir.join("images"), config.registry_cache_bytes)?,
     );
+    let unpacked_to = config.data_dir.join("providers");
+    let unpacking = Unpacking::within(&unpacked_to).map_err(|source| HostError::Folder {
+        path: unpacked_to,
+        source,
+    })?;
     let whereabouts = Whereabouts {
         host: Some(identity.id.clone()),
         place,
@@ -150,6 +155,7 @@ async fn join(mut config: HostConfig) -> Result<Arc<Host>, HostError> {
         view: Arc::new(View::new()),
         runtime,
         images,
+        unpacking,
         components: Components::default(),
         providers: Providers::default(),
         spawner: Spawner::new().map_err(HostError::Thread)?,

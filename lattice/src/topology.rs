@@ -197,7 +197,9 @@ impl Server {
             f,
             "# Of itself it notices only after minutes that a link is dead.\n\
              ping_interval: \"5s\"\n\
-             ping_max: 2\n\n\
+             ping_max: 2\n\
+             # A host tells in one message all that it runs: 5,000 components are a megabyte, the server's own limit.\n\
+             max_payload: 8MB\n\n\
              jetstream {{\n  \
                domain: {}\n  \
                store_dir: {}\n  \

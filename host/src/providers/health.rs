@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use async_nats::{Client, Message, Request, RequestErrorKind};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 use trellis_lattice::{HostId, from_json, header, provider::Health};
 
 /// How long a provider may take to answer.
@@ -14,6 +17,8 @@ const PROBE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_m
 const FIRST_ANSWER: Duration = Duration::from_secs(30);
 /// How soon a provider is asked again after it failed for the first time: one lost answer is no illness.
 const CONFIRM: Duration = Duration::from_secs(1);
+/// How soon a provider is asked after it was told of a link: whether it can use it is to be known soon.
+const AFTER_LINK: Duration = Duration::from_millis(250);
 /// How many failures in a row make a provider unhealthy.
 const FAILURES: u32 = 2;
 
@@ -42,11 +47,12 @@ pub(crate) struct Asked {
     pub(crate) host: HostId,
 }
 
-/// Asks a provider for its health until dropped.
+/// Asks a provider for its health until dropped: every `interval`, and soon after each link that it was `told` of.
 pub(crate) async fn watch(
     client: Client,
     asked: Asked,
     interval: Duration,
+    told: &Notify,
     news: mpsc::Sender<News>,
 ) {
     let started = Instant::now();
@@ -71,11 +77,14 @@ pub(crate) async fn watch(
             Health { healthy: true, .. } => Ok(()),
             Health { message, .. } => Err(message.unwrap_or_else(|| "unhealthy".to_owned())),
         });
-        if let Some(told) = record.judge(verdict) {
-            if news.send(told).await.is_err() {
+        if let Some(sure) = record.judge(verdict) {
+            if news.send(sure).await.is_err() {
                 return;
             }
-            tokio::time::sleep(interval).await;
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = told.notified() => tokio::time::sleep(AFTER_LINK.min(interval)).await,
+            }
         } else {
             tokio::time::sleep(interval.min(CONFIRM)).await;
         }

@@ -2,8 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,7 +14,10 @@ use trellis_lattice::claims::{
 };
 use trellis_registry::{Image, Images, Kind};
 
-use super::process::Program;
+use super::{
+    process::Program,
+    unpacked::{Unpacked, Unpacking},
+};
 use crate::{
     HostConfig,
     image::{ImageError, ImageRef},
@@ -48,8 +50,18 @@ pub(crate) struct Prepared {
     pub(crate) claims: Option<ProviderToken>,
     /// The name it is known by where it is not signed.
     pub(crate) name: Option<String>,
-    /// What it was unpacked from, where that was pulled: kept for the next start.
-    pub(crate) image: Option<Image>,
+    /// What has to stay for the program to be started again.
+    pub(crate) kept: Kept,
+}
+
+/// What a program comes from, for as long as it may be started.
+#[expect(dead_code, reason = "held for what happens when it is dropped")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    /// The file, where it was in an archive.
+    unpacked: Option<Arc<Unpacked>>,
+    /// The archive, where that was pulled: in the cache for the next start.
+    image: Option<Image>,
 }
 
 /// Makes a provider's reference a program. Reads and verifies off the reactor.
@@ -57,13 +69,14 @@ pub(crate) async fn prepare(
     config: &Arc<HostConfig>,
     policy: &Arc<IssuerPolicy>,
     images: &Images,
+    unpacking: &Arc<Unpacking>,
     reference: &str,
 ) -> Result<Prepared, ProgramError> {
     match ImageRef::parse(reference)? {
         ImageRef::Builtin(name) => builtin(config, name),
         ImageRef::File(path) => {
-            let (config, policy) = (config.clone(), policy.clone());
-            tokio::task::spawn_blocking(move || file(&config.data_dir, &policy, &path))
+            let (policy, unpacking) = (policy.clone(), unpacking.clone());
+            tokio::task::spawn_blocking(move || file(&unpacking, &policy, &path))
                 .await
                 .map_err(|_| ProgramError::Stopping)?
         }
@@ -72,10 +85,10 @@ pub(crate) async fn prepare(
                 .get(&reference, Kind::Provider, MAX_ARCHIVE_BYTES)
                 .await
                 .map_err(ImageError::from)?;
-            let (config, policy, pulled) = (config.clone(), policy.clone(), image.clone());
+            let (policy, unpacking) = (policy.clone(), unpacking.clone());
             tokio::task::spawn_blocking(move || {
-                let mut prepared = archive(&config.data_dir, &policy, &reference, pulled.path())?;
-                prepared.image = Some(pulled);
+                let mut prepared = archive(&unpacking, &policy, &reference, image.path())?;
+                prepared.kept.image = Some(image);
                 Ok(prepared)
             })
             .await
@@ -99,11 +112,15 @@ fn builtin(config: &HostConfig, name: String) -> Result<Prepared, ProgramError> 
         program,
         claims: None,
         name: Some(name),
-        image: None,
+        kept: Kept::default(),
     })
 }
 
-fn file(data_dir: &Path, policy: &IssuerPolicy, path: &Path) -> Result<Prepared, ProgramError> {
+fn file(
+    unpacking: &Arc<Unpacking>,
+    policy: &IssuerPolicy,
+    path: &Path,
+) -> Result<Prepared, ProgramError> {
     let read = |source| ProgramError::Read {
         path: path.to_owned(),
         source,
@@ -140,18 +157,18 @@ fn file(data_dir: &Path, policy: &IssuerPolicy, path: &Path) -> Result<Prepared,
             program,
             claims: None,
             name,
-            image: None,
+            kept: Kept::default(),
         });
     }
     let archive = io::Cursor::new(begin).chain(io::BufReader::new(file));
     let verified = verify_archive(archive, &this_target(), policy, OffsetDateTime::now_utc())
         .map_err(claims)?;
-    unpacked(data_dir, verified)
+    unpacked(unpacking, verified)
 }
 
 /// An archive of a registry. It is told by its reference: its file's name says nothing.
 fn archive(
-    data_dir: &Path,
+    unpacking: &Arc<Unpacking>,
     policy: &IssuerPolicy,
     reference: &str,
     path: &Path,
@@ -166,83 +183,59 @@ fn archive(
         path: reference.into(),
         source,
     })?;
-    unpacked(data_dir, verified)
+    unpacked(unpacking, verified)
 }
 
-fn unpacked(data_dir: &Path, verified: VerifiedProvider) -> Result<Prepared, ProgramError> {
-    let path = unpack(data_dir, &verified)?;
+fn unpacked(
+    unpacking: &Arc<Unpacking>,
+    verified: VerifiedProvider,
+) -> Result<Prepared, ProgramError> {
+    let unpacked = unpacking.write(&verified.executable);
+    let unpacked = unpacked.map_err(|source| ProgramError::Unpack {
+        path: unpacking.path().to_owned(),
+        source,
+    })?;
     let name = verified
         .claims
         .as_ref()
         .and_then(|token| token.claims.wascap.name.clone());
     let program = Program {
-        path,
+        path: unpacked.path().to_owned(),
         arguments: Vec::new(),
     };
     Ok(Prepared {
         program,
         claims: verified.claims,
         name,
-        image: None,
+        kept: Kept {
+            unpacked: Some(unpacked),
+            image: None,
+        },
     })
-}
-
-/// Writes the binary where only this user can read or run it. It is written each time, under its hash, and moved
-/// into place whole: what lies there from before could have been changed since it was verified.
-fn unpack(data_dir: &Path, provider: &VerifiedProvider) -> Result<PathBuf, ProgramError> {
-    let folder = data_dir.join("providers");
-    let unpack = |source| ProgramError::Unpack {
-        path: folder.clone(),
-        source,
-    };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .map_err(unpack)?;
-    // Absolute: the provider may be started from elsewhere.
-    let folder_path = folder.canonicalize().map_err(unpack)?;
-    let target = folder_path.join(&provider.sha256);
-    let partial = folder_path.join(format!(
-        "{}.{}",
-        provider.sha256,
-        uuid::Uuid::new_v4().simple()
-    ));
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o700)
-        .open(&partial)
-        .and_then(|mut file| file.write_all(&provider.executable))
-        .and_then(|()| fs::rename(&partial, &target));
-    if let Err(source) = written {
-        // What is left of it is of no use; that it can't be removed changes nothing.
-        let _ = fs::remove_file(&partial);
-        return Err(unpack(source));
-    }
-    Ok(target)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn config(folder: &Path) -> Arc<HostConfig> {
-        Arc::new(HostConfig {
-            data_dir: folder.join("data"),
-            ..HostConfig::default()
-        })
-    }
-
     fn images(folder: &Path) -> Images {
         let cache = trellis_registry::Cache::open(folder, 1000).unwrap();
         Images::new(trellis_registry::Settings::default(), false, cache)
     }
 
+    async fn prepared(
+        folder: &Path,
+        reference: &str,
+        policy: IssuerPolicy,
+    ) -> Result<Prepared, ProgramError> {
+        let (config, images) = (Arc::new(HostConfig::default()), images(folder));
+        let unpacking = Unpacking::within(&folder.join("data")).unwrap();
+        prepare(&config, &Arc::new(policy), &images, &unpacking, reference).await
+    }
+
     async fn error(reference: &str, policy: IssuerPolicy) -> String {
         let folder = tempfile::tempdir().unwrap();
-        let (config, images) = (config(folder.path()), images(folder.path()));
-        prepare(&config, &Arc::new(policy), &images, reference)
+        prepared(folder.path(), reference, policy)
             .await
             .unwrap_err()
             .to_string()
@@ -272,10 +265,7 @@ mod tests {
             allow_unsigned: true,
             ..IssuerPolicy::default()
         };
-        let (config, images) = (config(folder.path()), images(folder.path()));
-        let prepared = prepare(&config, &Arc::new(policy), &images, &reference)
-            .await
-            .unwrap();
+        let prepared = prepared(folder.path(), &reference, policy).await.unwrap();
         assert_eq!(prepared.program.path, path);
     }
 

@@ -11,7 +11,10 @@ use std::{
 };
 
 use rand::Rng as _;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::{
     Link, ResolvedLink,
@@ -77,6 +80,7 @@ pub(super) async fn supervise(host: &Arc<Host>, provider: &Provider, stop: Cance
             vault: &mut vault,
             waits_for: None,
             unwell: None,
+            told: Arc::default(),
         };
         match run.run(&stop).await {
             Ended::Stopped => break,
@@ -181,6 +185,8 @@ struct Run<'a> {
     waits_for: Option<String>,
     /// Why it is unhealthy by its own account.
     unwell: Option<String>,
+    /// That it was told of a link, for who asks for its health.
+    told: Arc<Notify>,
 }
 
 impl Run<'_> {
@@ -304,12 +310,8 @@ impl Run<'_> {
             host,
         };
         let interval = self.host.config.health_interval;
-        task.spawn(health::watch(
-            self.host.client.clone(),
-            asked,
-            interval,
-            sender,
-        ));
+        let (client, told) = (self.host.client.clone(), self.told.clone());
+        task.spawn(async move { health::watch(client, asked, interval, &told, sender).await });
         (news, task)
     }
 
@@ -373,6 +375,9 @@ impl Run<'_> {
 
     async fn tell(&self, told: Vec<Told>) {
         let id = self.provider.description.id.as_str();
+        if !told.is_empty() {
+            self.told.notify_one();
+        }
         for told in told {
             match &told {
                 Told::Put(link) => {

@@ -1,15 +1,27 @@
 //! `trellis link`: who calls whom.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
-use trellis_lattice::{ComponentId, Link, LinkKey, LinkName, Within};
+use trellis_lattice::{ComponentId, Link, LinkKey, LinkName, Within, event::Event};
 
-use crate::{exit::Usage, output::Done, session::Options};
+use crate::{
+    exit::{NoAnswer, Usage},
+    output::Done,
+    run::outcome::Outcome,
+    session::{Options, Session},
+};
+
+/// How long a provider has to say what it thinks of a link: its host asks it soon after it told it, and once more when it is not
+/// well.
+const VERDICT: Duration = Duration::from_secs(3);
 
 /// What to do with a link.
 #[derive(Subcommand, Debug)]
 pub enum LinkCommand {
-    /// Put a link.
+    /// Put a link. Where an end of it is a provider, its word is waited for: what it refuses is an error that names the
+    /// configuration's key.
     #[command(
         after_help = "Example:\n  trellis link put shop-cart shop-kv wasi:keyvalue/store,atomics --target-config shop-redis"
     )]
@@ -46,6 +58,9 @@ pub struct Put {
     /// Replace a link to another target. Calls in flight finish with the old one.
     #[arg(long)]
     replace: bool,
+    /// Don't wait for what the provider says of it.
+    #[arg(long)]
+    no_wait: bool,
 }
 
 #[derive(Args, Debug)]
@@ -68,13 +83,20 @@ impl LinkCommand {
     pub async fn run(self, options: &Options) -> anyhow::Result<()> {
         match self {
             Self::Put(put) => {
-                let replace = put.replace;
+                let (replace, no_wait) = (put.replace, put.no_wait);
                 let link = put.link()?;
                 let session = options.connect().await?;
+                let outcome = match no_wait {
+                    true => None,
+                    false => Some(Outcome::listen(&session).await?),
+                };
                 if replace {
                     session.control.replace_link(&link).await?;
                 } else {
                     session.control.put_link(&link).await?;
+                }
+                if let Some(outcome) = outcome {
+                    accepted(&session, &link, outcome).await?;
                 }
                 let message = format!("linked {} {}", link.key(), link.target);
                 session
@@ -93,6 +115,45 @@ impl LinkCommand {
         }
         Ok(())
     }
+}
+
+/// Waits for a provider at the link's end to say that it is well with it, where there is one that says anything.
+///
+/// # Errors
+/// It refuses the link.
+async fn accepted(session: &Session, link: &Link, outcome: Outcome) -> anyhow::Result<()> {
+    let is_end = |id: &ComponentId| *id == link.source_id || *id == link.target;
+    let inventories = session.inventories().await?;
+    let mut providers = inventories.iter().flat_map(|host| &host.providers);
+    if !providers.any(|provider| is_end(&provider.id)) {
+        return Ok(());
+    }
+    let named = format!("link {} {}", link.key(), link.target);
+    let what = format!("the link is kept, but not used: {}", link.key());
+    let verdict = outcome.wait(session, &what, |event| match event {
+        Event::HealthCheckPassed(check) | Event::HealthCheckStatus(check) => {
+            is_end(&check.provider_id).then_some(Ok(()))
+        }
+        Event::HealthCheckFailed(check) if is_end(&check.provider_id) => {
+            let why = check.message.as_deref().unwrap_or_default();
+            Some(match why.contains(&named) {
+                true => Err(format!(
+                    "provider {} on host {} refuses it: {why}; put its configuration right (`trellis config put`) and it is used at once",
+                    check.provider_id, check.host_id
+                )),
+                // It is ill for a reason of its own.
+                false => Ok(()),
+            })
+        }
+        _ => None,
+    });
+    match tokio::time::timeout(VERDICT, verdict).await {
+        Ok(Err(error)) if error.is::<NoAnswer>() => {}
+        Ok(verdict) => return verdict,
+        Err(_) => {}
+    }
+    // One that says nothing, refuses nothing.
+    Ok(())
 }
 
 impl Put {
@@ -173,6 +234,7 @@ mod tests {
             target_config: Vec::new(),
             within: None,
             replace: false,
+            no_wait: false,
         }
         .link()
     }

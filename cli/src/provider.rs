@@ -20,6 +20,9 @@ const PROVIDERS: &[(&str, Run)] = &[
     (trellis_blobstore_fs::NAME, || {
         Box::pin(trellis_blobstore_fs::run())
     }),
+    (trellis_blobstore_s3::NAME, || {
+        Box::pin(trellis_blobstore_s3::run())
+    }),
     (trellis_http_client::NAME, || {
         Box::pin(trellis_http_client::run())
     }),
@@ -31,6 +34,9 @@ const PROVIDERS: &[(&str, Run)] = &[
     }),
     (trellis_keyvalue_redis::NAME, || {
         Box::pin(trellis_keyvalue_redis::run())
+    }),
+    (trellis_messaging_mqtt::NAME, || {
+        Box::pin(trellis_messaging_mqtt::run())
     }),
     (trellis_messaging_nats::NAME, || {
         Box::pin(trellis_messaging_nats::run())

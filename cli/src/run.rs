@@ -2,7 +2,7 @@
 //! is for looking into things.
 
 mod component;
-mod outcome;
+pub mod outcome;
 mod provider;
 
 use std::time::Duration;

@@ -9,10 +9,13 @@ fn an_unknown_provider_is_told_which_there_are() {
     let said = Folder::new().fail(3, &["provider", "http-sever"]);
     for name in [
         "http-sever",
+        "blobstore-fs",
+        "blobstore-s3",
         "http-client",
         "http-server",
         "keyvalue-nats",
         "keyvalue-redis",
+        "messaging-mqtt",
         "messaging-nats",
         "sqldb-postgres",
     ] {

@@ -158,7 +158,11 @@ impl PostgresServer {
         self.sql_in("trellis", sql).await
     }
 
-    async fn sql_in(&self, database: &str, sql: &str) -> Result<String> {
+    /// The same, in another database of it.
+    ///
+    /// # Errors
+    /// As [`PostgresServer::sql`].
+    pub async fn sql_in(&self, database: &str, sql: &str) -> Result<String> {
         let mut psql = command("psql")?;
         psql.args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
             .args(["-U", "trellis", "-d", database])

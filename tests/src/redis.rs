@@ -12,11 +12,12 @@ use tokio::{
 
 use crate::{port, process::Process, wait::until};
 
-/// A redis-server on the loopback, in memory only.
+/// A redis-server on the loopback, in memory only where nothing else is said.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
     password: Option<String>,
+    durable: bool,
     directory: TempDir,
     process: Option<Process>,
 }
@@ -27,7 +28,15 @@ impl RedisServer {
     /// # Errors
     /// There is no `redis-server` (`cargo xtask test` gets one), or it does not answer.
     pub async fn start() -> Result<Self> {
-        Self::start_with(None).await
+        Self::start_with(None, false).await
+    }
+
+    /// Starts one that has on disk whatever it answered for.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub async fn durable() -> Result<Self> {
+        Self::start_with(None, true).await
     }
 
     /// Starts one that wants a password.
@@ -35,13 +44,14 @@ impl RedisServer {
     /// # Errors
     /// As [`RedisServer::start`].
     pub async fn with_password(password: &str) -> Result<Self> {
-        Self::start_with(Some(password.to_owned())).await
+        Self::start_with(Some(password.to_owned()), false).await
     }
 
-    async fn start_with(password: Option<String>) -> Result<Self> {
+    async fn start_with(password: Option<String>, durable: bool) -> Result<Self> {
         let mut server = Self {
             port: port::free()?,
             password,
+            durable,
             directory: TempDir::new()?,
             process: None,
         };
@@ -49,7 +59,7 @@ impl RedisServer {
         Ok(server)
     }
 
-    /// Ends it at once, as a crash would; what was in it is lost.
+    /// Ends it at once, as a crash would; what was in it is lost unless it is durable.
     ///
     /// # Errors
     /// It is not running.
@@ -66,9 +76,11 @@ impl RedisServer {
     /// It does not start or answer.
     pub async fn resume(&mut self) -> Result<()> {
         let mut command = Command::new("redis-server");
+        let append = if self.durable { "yes" } else { "no" };
         command
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
-            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .args(["--save", "", "--appendonly", append])
+            .args(["--appendfsync", "always", "--dir"])
             .arg(self.directory.path())
             .args(
                 self.password
@@ -99,6 +111,11 @@ impl RedisServer {
         self.password = Some(password.to_owned());
         self.command("CLIENT KILL TYPE normal SKIPME yes").await?;
         Ok(())
+    }
+
+    /// Its port on the loopback.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where it is.

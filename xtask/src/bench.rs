@@ -17,6 +17,7 @@ const SCHEDULER: &str = "trellis-bench-scheduler";
         cargo xtask bench                          all of it, as a table and in target/bench.json\n  \
         cargo xtask bench -- --keep                also into benches/results.json and the README\n  \
         cargo xtask bench -- requests --quick      a part of it, roughly\n  \
+        cargo xtask bench -- providers             each provider beside its own client\n  \
         cargo xtask bench scheduler -- --output json")]
 pub struct Bench {
     /// Something that needs no actors and no servers; without it all is measured
@@ -50,6 +51,12 @@ impl Bench {
         }
         let nats_server = setup::nats_server(layout)?;
         setup::redis_server()?;
+        // The only part that needs them.
+        if self.args.iter().any(|arg| arg == "providers") {
+            setup::postgres_server()?;
+            setup::mosquitto_broker()?;
+            setup::s3_server(layout)?;
+        }
         let toolchain = setup::guest_toolchain(layout)?;
         guests::build(layout, &toolchain)?;
         build::trellis(layout)?;

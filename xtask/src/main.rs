@@ -10,6 +10,7 @@ mod build;
 mod compose;
 mod guests;
 mod layout;
+mod matrix;
 mod process;
 mod progress;
 mod setup;
@@ -30,6 +31,7 @@ use progress::say;
         cargo xtask up                     a lattice on this machine, with the counter deployed\n  \
         cargo xtask test                   every check and every test, as in CI\n  \
         cargo xtask test two_hosts         only the tests whose name holds 'two_hosts'\n  \
+        cargo xtask test matrix            what each provider that ships stands, as a table\n  \
         cargo xtask guests                 only the actors, into target/actors"
 )]
 enum Command {

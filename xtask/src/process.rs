@@ -60,11 +60,16 @@ pub fn probe(command: &mut Command) -> Option<String> {
 }
 
 /// Lets the command, and what it starts, find the lattice's programs: the
-/// nats-server that was found, also by name, and the binary that was built.
+/// nats-server that was found, also by name, the binary that was built, and the
+/// project's own rclone if it has one.
 pub fn with_programs(command: &mut Command, layout: &Layout, nats_server: &Path) -> Result<()> {
     command
         .env("TRELLIS_NATS_SERVER", nats_server)
         .env("TRELLIS_BIN", layout.binary("trellis"));
+    let rclone = layout.venv().join("bin/rclone");
+    if rclone.is_file() {
+        command.env("TRELLIS_RCLONE", rclone);
+    }
     match nats_server.parent() {
         Some(folder) => path_first(command, folder),
         None => Ok(()),

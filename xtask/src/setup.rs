@@ -12,9 +12,11 @@ mod debian;
 mod deny;
 mod docker;
 mod guest;
+mod mosquitto;
 mod nats;
 mod postgres;
 mod python;
+mod rclone;
 mod redis;
 mod registry;
 
@@ -24,7 +26,7 @@ pub use guest::Toolchain as GuestToolchain;
 /// Installs what is missing and starts nothing.
 #[derive(Args)]
 pub struct Setup {
-    /// Leave out what only the tests need: Redis, PostgreSQL, docker-registry and cargo-deny
+    /// Leave out what only the tests need: Redis, Mosquitto, PostgreSQL, docker-registry, rclone (for S3) and cargo-deny
     #[arg(long)]
     without_tests: bool,
 }
@@ -35,8 +37,10 @@ impl Setup {
         guest_toolchain(layout)?;
         if !self.without_tests {
             redis_server()?;
+            mosquitto_broker()?;
             docker_registry()?;
             postgres_server()?;
+            s3_server(layout)?;
             cargo_deny(layout)?;
         }
         Ok(())
@@ -58,6 +62,11 @@ pub fn redis_server() -> Result<PathBuf> {
     redis::ensure()
 }
 
+/// A Mosquitto broker that runs on this machine, and its clients.
+pub fn mosquitto_broker() -> Result<PathBuf> {
+    mosquitto::ensure()
+}
+
 /// A PostgreSQL server that runs on this machine.
 pub fn postgres_server() -> Result<PathBuf> {
     postgres::ensure()
@@ -66,6 +75,11 @@ pub fn postgres_server() -> Result<PathBuf> {
 /// An OCI registry that runs on this machine.
 pub fn docker_registry() -> Result<PathBuf> {
     registry::ensure()
+}
+
+/// An S3 server that runs on this machine.
+pub fn s3_server(layout: &Layout) -> Result<PathBuf> {
+    rclone::ensure(layout)
 }
 
 /// Packages of Debian, as root.

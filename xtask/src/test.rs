@@ -9,11 +9,12 @@ use clap::{Args, Subcommand};
 use crate::layout::Layout;
 use crate::process::{cargo, clean, probe, run, with_programs};
 use crate::progress::{Steps, say};
-use crate::{build, compose, guests, setup};
+use crate::{build, compose, guests, matrix, setup};
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  cargo xtask test\n  cargo xtask test two_hosts\n  cargo xtask test compose",
+    after_help = "Examples:\n  cargo xtask test\n  cargo xtask test two_hosts\n  cargo xtask test matrix\n  \
+        cargo xtask test compose",
     args_conflicts_with_subcommands = true
 )]
 pub struct Test {
@@ -23,27 +24,33 @@ pub struct Test {
     filter: Option<String>,
 }
 
-/// What is tested apart from everything else, since it needs what few machines have.
+/// What is tested apart from everything else.
 #[derive(Subcommand)]
 enum Apart {
     /// The Dockerfile and docker-compose.yml, on a Docker engine
     Compose(compose::Compose),
+    /// What each provider that ships stands, as a table
+    Matrix,
 }
 
 impl Test {
     pub fn run(self, layout: &Layout) -> Result<()> {
-        if let Some(Apart::Compose(compose)) = self.apart {
-            return compose.run(layout);
-        }
+        let (is_matrix, filter) = match self.apart {
+            Some(Apart::Compose(compose)) => return compose.run(layout),
+            Some(Apart::Matrix) => (true, Some(matrix::TESTS.to_owned())),
+            None => (false, self.filter),
+        };
         let mut steps = Steps::begin();
         let nats_server = steps.step("setup: nats-server", || setup::nats_server(layout))?;
         steps.step("setup: redis-server", setup::redis_server)?;
+        steps.step("setup: mosquitto", setup::mosquitto_broker)?;
         steps.step("setup: postgresql", setup::postgres_server)?;
+        steps.step("setup: rclone, for S3", || setup::s3_server(layout))?;
         steps.step("setup: docker-registry", setup::docker_registry)?;
         let toolchain = steps.step("setup: actors' toolchain", || {
             setup::guest_toolchain(layout)
         })?;
-        let advisories = match &self.filter {
+        let advisories = match &filter {
             Some(filter) => {
                 say(format_args!(
                     "only the tests that match '{filter}': no format, licence and lint checks"
@@ -57,15 +64,23 @@ impl Test {
             }
         };
         steps.step("actors", || guests::build(layout, &toolchain))?;
-        if self.filter.is_none() {
+        if filter.is_none() {
             steps.step("clippy", || clippy(layout))?;
         }
-        steps.step("build", || build::trellis(layout))?;
+        if is_matrix {
+            steps.step("build", || build::trellis(layout))?;
+            steps.step("matrix", || {
+                let mut command = cargo(layout);
+                with_programs(&mut command, layout, &nats_server)?;
+                let tests = ["test", "--release", "--workspace", "--test", "lattice"];
+                matrix::run(command.args(tests).arg(matrix::TESTS))
+            })?;
+            steps.end();
+            return Ok(());
+        }
         let tests = |args: &[&str]| tests(layout, &nats_server, args);
-        steps.step("build tests", || {
-            tests(&[&PROGRAMS[..], &["--no-run"]].concat())
-        })?;
-        let filter: Vec<&str> = self.filter.iter().map(String::as_str).collect();
+        steps.step("build", || build::with_tests(layout))?;
+        let filter: Vec<&str> = filter.iter().map(String::as_str).collect();
         // Every failure of a run counts, not only the first one's.
         let all = [&["--no-fail-fast"], &filter[..]].concat();
         steps.step("tests", || tests(&[&PROGRAMS[..], &all].concat()))?;

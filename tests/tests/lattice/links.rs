@@ -124,3 +124,28 @@ async fn a_deleted_link_is_an_error_that_names_it() -> Result<()> {
     load.stop().await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_refuses_is_known_when_the_link_is_put() -> Result<()> {
+    let Counter { lattice, b, .. } = counter().await?;
+    let put = "link put counter kv-b wasi:keyvalue/store --name other --target-config other";
+    let put: Vec<&str> = put.split(' ').collect();
+    lattice.config("other", &[("url", "not a url")]).await?;
+    let output = lattice.run(&put).await?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.code() == Some(1), "{told}");
+    for word in ["provider kv-b", "refuses it", "`url`"] {
+        anyhow::ensure!(told.contains(word), "{told}");
+    }
+    lattice.config("other", &[("url", &b.url())]).await?;
+    lattice.succeed(&put).await?;
+
+    // Between components nobody is asked; and nobody has to be.
+    lattice
+        .succeed(&["link", "put", "counter", "nobody", "a:b/c"])
+        .await?;
+    lattice.config("other", &[("url", "not a url")]).await?;
+    let unasked = [&put[..], &["--no-wait"]].concat();
+    lattice.succeed(&unasked).await?;
+    Ok(())
+}

@@ -6,21 +6,11 @@ use trellis_tests::{
     counter,
     http::Load,
     lattice::Lattice,
-    process::{alive, children_of, signal_to},
+    process::{alive, signal_to},
+    provider::process_of,
     redis::RedisServer,
     wait::until,
 };
-
-/// The one process of a provider, by a part of its command line.
-async fn process_of(lattice: &Lattice, part: &str) -> Result<u32> {
-    let host = lattice.host()?.process.id();
-    until("the provider's process runs", || async {
-        let found = children_of(host, part)?;
-        anyhow::ensure!(found.len() == 1, "{found:?}");
-        Ok(found[0])
-    })
-    .await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_provider_comes_back_with_its_links() -> Result<()> {

@@ -14,7 +14,7 @@ use trellis_lattice::{
     claims::{ComponentDetails, ComponentKey, Validity, sign_component},
     control::component::ScaleComponent,
 };
-use trellis_tests::{actors, lattice::Lattice};
+use trellis_tests::lattice::Lattice;
 
 use crate::{
     process_memory::resident_kib,
@@ -22,8 +22,6 @@ use crate::{
     row::{Group, Row, Target, Unit},
 };
 
-/// How many different actors.
-const ACTORS: usize = 10_000;
 /// How many requests are sent before the first is done.
 const AT_ONCE: usize = 256;
 
@@ -31,11 +29,12 @@ const AT_ONCE: usize = 256;
 ///
 /// # Errors
 /// The host does not start, or refuses an actor.
-pub async fn measure(_: &Plan) -> Result<Vec<Row>> {
+pub async fn measure(plan: &Plan) -> Result<Vec<Row>> {
+    let actors = plan.crowd;
     let mut lattice = Lattice::without_hosts().await?;
-    let images = images(&lattice)?;
+    let images = images(&lattice, actors)?;
     let host = lattice.add_host().await?;
-    eprintln!("compiling {ACTORS} actors");
+    eprintln!("compiling {actors} actors");
     start(&lattice, &host, &images).await?;
     let mut first = lattice.hosts.remove(0).process;
     first.signal(Signal::SIGTERM)?;
@@ -54,7 +53,7 @@ pub async fn measure(_: &Plan) -> Result<Vec<Row>> {
     Ok(vec![
         Row::new(
             Group::Crowd,
-            format!("{ACTORS} different actors started from the cache"),
+            format!("{actors} different actors started from the cache"),
             Unit::Millis,
             &[took],
         )?
@@ -65,14 +64,18 @@ pub async fn measure(_: &Plan) -> Result<Vec<Row>> {
             Unit::Mib,
             &[with_all / 1024.0],
         )?
-        .beside("the host without any", &[with_all], &[idle / 1024.0])?
+        .beside(
+            "the host without any",
+            &[with_all / 1024.0],
+            &[idle / 1024.0],
+        )?
         .target(Target::Below(4096.0)),
     ])
 }
 
 /// The same component, signed as another each time, so that its bytes differ.
-fn images(lattice: &Lattice) -> Result<Vec<String>> {
-    let wasm = actors::built("http_hello")?;
+fn images(lattice: &Lattice, actors: usize) -> Result<Vec<String>> {
+    let wasm = trellis_tests::actors::built("http_hello")?;
     let folder = lattice.directory().join("images");
     fs::create_dir_all(&folder)?;
     let validity = Validity::unlimited(OffsetDateTime::now_utc());
@@ -84,7 +87,7 @@ fn images(lattice: &Lattice) -> Result<Vec<String>> {
         fs::write(&path, signed)?;
         Ok(format!("file://{}", path.display()))
     };
-    (0..ACTORS).map(image).collect()
+    (0..actors).map(image).collect()
 }
 
 async fn start(lattice: &Lattice, host: &HostId, images: &[String]) -> Result<()> {

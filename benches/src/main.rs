@@ -12,6 +12,7 @@
 //! - [`control`]: 1,000 hosts that only stand there, and wadm that watches them.
 //! - [`overload`]: far more requests than an actor can take.
 //! - [`crowd`]: 10,000 actors on one host.
+//! - [`providers`]: calls through each provider, beside its own client.
 //!
 //! With what:
 //! - [`row`], [`report`], [`machine`], [`readme`]: a figure, all of them, on what, and for whom.
@@ -31,6 +32,7 @@ mod memory;
 mod overload;
 mod plain_wasmtime;
 mod process_memory;
+mod providers;
 mod readme;
 mod reference;
 mod report;
@@ -125,8 +127,11 @@ enum What {
     Control,
     /// Far more requests than an actor can take.
     Overload,
-    /// 10,000 different actors on one host. Takes some ten minutes and 4 GiB, and is measured only when it is named.
+    /// 10,000 different actors on one host (1,000 with `--quick`). Takes some ten minutes and 4 GiB, and is measured only
+    /// when it is named.
     Crowd,
+    /// Calls through each provider, beside the client that it is made of. Some two minutes; measured only when it is named.
+    Providers,
     /// Only writes the README's figures from the results that were kept.
     Readme,
     /// The plain hyper server itself.
@@ -182,6 +187,7 @@ async fn run() -> Result<()> {
         What::Control => Group::Control,
         What::Overload => Group::Overload,
         What::Crowd => Group::Crowd,
+        What::Providers => Group::Providers,
         What::Readme => return readme::write(),
         What::Reference { port, redis } => return reference::serve(port, redis).await,
         What::Peer(peer) => return peer.run().await,
@@ -236,6 +242,7 @@ impl How {
             lasting: Duration::from_secs_f64(seconds),
             rounds: self.rounds.unwrap_or(rounds).max(1),
             trials: self.trials.unwrap_or(trials).max(1),
+            crowd: if self.quick { 1000 } else { 10_000 },
         }
     }
 }
@@ -253,5 +260,6 @@ async fn measure(group: Group, plan: &Plan) -> Result<Vec<Row>> {
         Group::Control => control::measure(plan).await,
         Group::Overload => overload::measure(plan).await,
         Group::Crowd => crowd::measure(plan).await,
+        Group::Providers => providers::measure(plan).await,
     }
 }

@@ -12,7 +12,7 @@ const BEGIN: &str =
 const END: &str = "<!-- end of figures -->\n";
 
 /// The groups in their order, and what is said above each.
-const GROUPS: [(Group, &str); 11] = [
+const GROUPS: [(Group, &str); 12] = [
     (
         Group::Requests,
         "HTTP requests through the http-server provider to an actor, a fresh instance for each:",
@@ -42,6 +42,10 @@ const GROUPS: [(Group, &str); 11] = [
         "An actor with 8 instances of 10 ms each, and 1,400 connections that ask it:",
     ),
     (Group::Crowd, "Many actors on one host:"),
+    (
+        Group::Providers,
+        "Calls through each provider by socket, 32 at a time, beside as many by its own client; what is behind both is the same:",
+    ),
 ];
 
 /// The results that are kept with the project.

@@ -13,6 +13,8 @@ pub struct Plan {
     pub rounds: usize,
     /// How often something is tried that takes its own time.
     pub trials: usize,
+    /// How many different actors are on the host that is full of them.
+    pub crowd: usize,
 }
 
 /// Measures each of them once a round, in another order each time: what the machine does besides hits all alike, and
@@ -71,6 +73,7 @@ mod tests {
             lasting: Duration::ZERO,
             rounds: 3,
             trials: 1,
+            crowd: 1,
         };
         let all = by_turns(&plan, &["a", "b"], async |party| Ok((*party).to_owned()))
             .await

@@ -30,6 +30,8 @@ pub enum Group {
     Overload,
     /// Many actors on one host.
     Crowd,
+    /// Calls through providers.
+    Providers,
 }
 
 /// What a figure is in.

@@ -63,11 +63,6 @@ impl Provider for HttpClient {
     async fn delete_link_as_target(&self, link: &LinkKey) {
         self.links.remove(link);
     }
-
-    async fn shutdown(&self) {
-        // Requests that run hold their clients themselves.
-        self.links.clear();
-    }
 }
 
 impl HttpClient {

@@ -168,8 +168,6 @@ impl Provider for MessagingMqtt {
         .await;
         let mut ending = std::mem::take(&mut *self.ending());
         while ending.join_next().await.is_some() {}
-        // Calls that run hold what they use themselves, and end before the process does.
-        self.senders.clear();
     }
 }
 

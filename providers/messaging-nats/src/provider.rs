@@ -163,7 +163,20 @@ impl Provider for MessagingNats {
         join_all(receivers.into_values().map(Receiver::drain)).await;
         let mut ending = std::mem::take(&mut *self.ending());
         while ending.join_next().await.is_some() {}
-        self.senders.clear();
+    }
+
+    async fn ended(&self) {
+        let sent = self.senders.values();
+        let mut connections: Vec<&Arc<Connection>> = sent.iter().map(|sender| &**sender).collect();
+        connections.sort_by_key(|connection| Arc::as_ptr(connection));
+        connections.dedup_by_key(|connection| Arc::as_ptr(connection));
+        let flushed = connections
+            .iter()
+            .map(|connection| connection.client.flush());
+        // What was published last is still on its way to a server of its own.
+        for error in join_all(flushed).await.into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, "a NATS server doesn't take the last messages");
+        }
     }
 }
 

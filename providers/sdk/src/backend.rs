@@ -56,7 +56,7 @@ pub trait Backend: Sized + Send + Sync + 'static {
         async { None }
     }
 
-    /// Ends what is still going on for calls that are over.
+    /// Ends what is still going on for calls that are over; no more of them come.
     fn end(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
@@ -108,13 +108,7 @@ impl<B: Backend> Provider for Linked<B> {
         &self,
         link: LinkConfig<B::Config>,
     ) -> Result<(), LinkError> {
-        let settings = B::settings(&link.config, &self.own, &link.source_id);
-        let backend = settings.and_then(|settings| self.backend(settings));
-        let backend = backend.map_err(|error| link.config_error(error.field, error.problem))?;
-        if let Some(error) = backend.refused().await {
-            let error = link.config_error(error.field, error.problem);
-            return Err(LinkError::Unavailable(error.to_string()));
-        }
+        let backend = self.open(&link, &link.source_id).await?;
         tracing::info!(%link, backend = backend.shown(), "this link leads there");
         self.links.put(&link.key(), backend);
         Ok(())
@@ -137,15 +131,32 @@ impl<B: Backend> Provider for Linked<B> {
         }
     }
 
-    async fn shutdown(&self) {
+    async fn ended(&self) {
         let backends = self.each();
-        // Calls that run hold what they use themselves.
-        self.links.clear();
         futures::future::join_all(backends.iter().map(|backend| backend.end())).await;
     }
 }
 
 impl<B: Backend> Linked<B> {
+    /// What is behind a link of that component.
+    ///
+    /// # Errors
+    /// The settings don't fit, or what is there refuses them.
+    pub(crate) async fn open(
+        &self,
+        link: &LinkConfig<B::Config>,
+        component: &ComponentId,
+    ) -> Result<Arc<B>, LinkError> {
+        let settings = B::settings(&link.config, &self.own, component);
+        let backend = settings.and_then(|settings| self.backend(settings));
+        let backend = backend.map_err(|error| link.config_error(error.field, error.problem))?;
+        if let Some(error) = backend.refused().await {
+            let error = link.config_error(error.field, error.problem);
+            return Err(LinkError::Unavailable(error.to_string()));
+        }
+        Ok(backend)
+    }
+
     /// What is behind the links, each once.
     fn each(&self) -> Vec<Arc<B>> {
         let links = self.links.values();

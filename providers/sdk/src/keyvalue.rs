@@ -1,7 +1,10 @@
 //! Answering `wasi:keyvalue`: a provider implements [`Keyvalue`], and [`handler`] makes a handler of it. Where each link
-//! leads to a store, [`Linked`](crate::Linked) is the provider, and a store is a [`Backend`](crate::Backend).
+//! leads to a store, [`Linked`](crate::Linked) is the provider, and a store is a [`Backend`](crate::Backend); where a store
+//! can tell what changes in it, [`Watched`] is the provider, and a store a [`Watch`], too.
 
 mod linked;
+mod watch;
+mod watched;
 
 use std::{future::Future, sync::Arc};
 
@@ -17,6 +20,8 @@ use trellis_rpc::{
         },
     },
 };
+pub use watch::{Changed, Changes, Watch};
+pub use watched::Watched;
 
 use crate::answers::{self, unknown_function};
 

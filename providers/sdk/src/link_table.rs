@@ -88,11 +88,6 @@ impl<T> LinkTable<T> {
         removed
     }
 
-    /// Takes everything out.
-    pub fn clear(&self) {
-        self.links.send_modify(HashMap::clear);
-    }
-
     /// Every link's value.
     pub fn values(&self) -> Vec<Arc<T>> {
         self.links

@@ -104,9 +104,15 @@ pub trait Provider: Sized + Send + Sync + 'static {
         }
     }
 
-    /// Takes no new work and finishes what is going on. Calls from components are drained beside it. The process ends
-    /// when this returns, or at the latest after [`crate::DRAIN_LIMIT`].
+    /// Takes no new work of its own, requests or messages, and finishes what is going on. Calls of components are still
+    /// answered, since what is to be finished may need them: their links stay. They are drained next.
     fn shutdown(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// Clears up after the last call of a component. The process ends when this returns, or at the latest
+    /// [`crate::DRAIN_LIMIT`] after [`Self::shutdown`] began.
+    fn ended(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
 }

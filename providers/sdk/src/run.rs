@@ -185,15 +185,15 @@ async fn serve<P: Provider>(
         .map_err(|error| RunError::Nats(error.to_string()))
 }
 
+/// First what the provider began itself, for it may lead to calls back, then the calls of components.
 async fn drain<P: Provider>(provider: &P, serving: Option<Serving>) -> Result<(), RunError> {
-    let calls = async {
+    let all = async {
+        provider.shutdown().await;
         if let Some(serving) = serving {
             serving.drain().await;
         }
+        provider.ended().await;
     };
-    let all = futures::future::join(provider.shutdown(), calls);
     let ended = tokio::time::timeout(DRAIN_LIMIT, all).await;
-    ended
-        .map(|_| ())
-        .map_err(|_| RunError::NotDrained(DRAIN_LIMIT))
+    ended.map_err(|_| RunError::NotDrained(DRAIN_LIMIT))
 }

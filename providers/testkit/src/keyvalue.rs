@@ -89,6 +89,14 @@ impl Bucket<'_> {
         Ok(self.call::<Set>(&params).await??)
     }
 
+    /// Deletes a key.
+    ///
+    /// # Errors
+    /// The call's own or the interface's.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        Ok(self.call::<Delete>(&self.key(key)).await??)
+    }
+
     /// Adds to a number.
     ///
     /// # Errors

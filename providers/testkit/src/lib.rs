@@ -9,6 +9,7 @@ pub mod keyvalue;
 mod lattice;
 mod link;
 mod running;
+pub mod watch;
 
 pub use component::answer;
 pub use host::Host;

@@ -11,6 +11,8 @@ pub const STORE: &str = "wrpc:keyvalue/store@0.2.0-draft";
 pub const ATOMICS: &str = "wrpc:keyvalue/atomics@0.2.0-draft";
 /// The instance of [`GetMany`], [`SetMany`] and [`DeleteMany`].
 pub const BATCH: &str = "wrpc:keyvalue/batch@0.2.0-draft";
+/// The instance of [`OnSet`] and [`OnDelete`], which a store's provider calls and an actor exports.
+pub const WATCHER: &str = "wrpc:keyvalue/watcher@0.2.0-draft";
 
 wire_variant! {
     /// Why a request failed.
@@ -151,6 +153,15 @@ wire_functions! {
     }
 }
 
+wire_functions! {
+    WATCHER {
+        /// Tells an actor that a key has a new value.
+        OnSet = "on-set"(SetParams) -> ();
+        /// Tells an actor that a key has no value any more.
+        OnDelete = "on-delete"(KeyParams) -> ();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +205,22 @@ mod tests {
             [1, 2, 1, 0x78]
         );
         assert_eq!(&Set::answer(&Ok(())).root[..], [0]);
+    }
+
+    /// From 1.9.2's WIT: the bucket is a name, and nothing comes back.
+    #[test]
+    fn a_change_is_a_bucket_a_key_and_a_value() {
+        let params = SetParams {
+            bucket: "default".to_owned(),
+            key: "k".to_owned(),
+            value: Bytes::from_static(b"v"),
+        };
+        assert_eq!(&to_bytes(&params)[..], b"\x07default\x01k\x01v");
+        assert!(OnSet::answer(&()).root.is_empty());
+        assert_eq!(
+            OnDelete::operation().to_string(),
+            "wrpc:keyvalue/watcher@0.2.0-draft.on-delete"
+        );
     }
 
     #[test]

@@ -416,6 +416,12 @@ impl Actor {
             Answers::Messaging(index) => {
                 serve::messaging::handle(&self, index, scope, call, started).await
             }
+            Answers::OnSet(index) => {
+                serve::watcher::on_set(&self, index, scope, call, started).await
+            }
+            Answers::OnDelete(index) => {
+                serve::watcher::on_delete(&self, index, scope, call, started).await
+            }
             Answers::Dynamic(export) if export.function.carries_exported => {
                 serve::owners::handle(&self, &export, scope, call, started).await
             }

@@ -6,7 +6,7 @@ mod load;
 
 use std::{collections::HashMap, sync::Arc};
 
-use trellis_rpc::Operation;
+use trellis_rpc::{Operation, interface::keyvalue::WATCHER};
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
@@ -39,6 +39,8 @@ pub(super) struct Exports {
     pub(super) http: Option<ProxyIndices>,
     /// `wasmcloud:messaging/handler`, and its one function.
     pub(super) messaging: Option<ComponentExportIndex>,
+    /// `wasi:keyvalue/watcher`.
+    pub(super) watcher: Option<Watcher>,
     /// Others, by interface and wire name.
     pub(super) dynamic: HashMap<Arc<str>, HashMap<Arc<str>, Arc<Export>>>,
     /// In the component's order, with those that cannot be called by their types.
@@ -51,10 +53,19 @@ pub(super) struct Export {
     pub(super) function: Arc<Function>,
 }
 
+/// The functions of `wasi:keyvalue/watcher`.
+#[derive(Clone, Copy)]
+pub(super) struct Watcher {
+    pub(super) on_set: ComponentExportIndex,
+    pub(super) on_delete: ComponentExportIndex,
+}
+
 /// What answers an operation.
 pub(super) enum Answers {
     Http(ProxyIndices),
     Messaging(ComponentExportIndex),
+    OnSet(ComponentExportIndex),
+    OnDelete(ComponentExportIndex),
     Dynamic(Arc<Export>),
     /// A resource that a caller lets go of (an addition of ours, see [`RESOURCE_DROP`]).
     Drop,
@@ -64,6 +75,8 @@ pub(super) enum Answers {
 pub(super) const HTTP_INSTANCE: &str = "wrpc:http/incoming-handler@0.1.0";
 /// Messages on the wire; the export has the same name.
 pub(super) const MESSAGING_INSTANCE: &str = "wasmcloud:messaging/handler@0.2.0";
+/// What a component exports to be told what changes in a store; on the wire it is [`WATCHER`].
+pub(super) const WATCHER_EXPORT: &str = "wasi:keyvalue/watcher@0.2.0-draft";
 /// What a function that tells of a dropped resource is called, followed by the resource's name. wRPC has no word for it,
 /// so peers of 1.x never call it, and answer that they do not know it.
 pub(super) const RESOURCE_DROP: &str = "[resource-drop]";
@@ -76,6 +89,15 @@ impl Module {
             (HTTP_INSTANCE, "handle") => return self.exports.http.clone().map(Answers::Http),
             (MESSAGING_INSTANCE, "handle-message") => {
                 return self.exports.messaging.map(Answers::Messaging);
+            }
+            (WATCHER, "on-set") => {
+                return self.exports.watcher.map(|it| Answers::OnSet(it.on_set));
+            }
+            (WATCHER, "on-delete") => {
+                return self
+                    .exports
+                    .watcher
+                    .map(|it| Answers::OnDelete(it.on_delete));
             }
             _ => {}
         }

@@ -9,11 +9,12 @@ use std::{
 use futures::{FutureExt as _, future::BoxFuture};
 use trellis_rpc::{
     CallContext, CallError, Handler, IncomingCall, Outgoing,
+    codec::to_bytes,
     interface::{Function, keyvalue as wire},
     trace::TraceContext,
 };
 
-use crate::kit::{Kit, ask, get};
+use crate::kit::{Kit, ask, get, invoke};
 
 /// A store as a provider has it, in memory, and the contexts of the calls to it.
 #[derive(Default)]
@@ -238,4 +239,60 @@ async fn a_link_can_be_replaced_while_the_actor_runs() {
     kit.unlink_all("keyvalue");
     let answer = get(&actor, "/increment?key=n").await.unwrap();
     assert!(answer.text().contains("no link"), "{}", answer.text());
+}
+
+/// A store's provider tells what changes, by a bucket's name; the actor gets a bucket that it can use over its own link.
+#[tokio::test]
+async fn an_actor_is_told_what_changes() {
+    let kit = Kit::new();
+    let actor = kit.start("restock").await;
+    let store = Arc::new(Store::default());
+    kit.serve("kv", store.clone());
+    kit.link("restock", "default", "wasi:keyvalue/store", "kv");
+    let order = || {
+        let buckets = store.buckets.lock().unwrap();
+        let order = buckets.get(&("shop".to_owned(), "order.pears".to_owned()));
+        order.map(|order| String::from_utf8(order.to_vec()).unwrap())
+    };
+    let set = async |key: &str, value: &str| {
+        let params = wire::SetParams {
+            bucket: "shop".to_owned(),
+            key: key.to_owned(),
+            value: value.to_owned().into(),
+        };
+        let params = Outgoing::unary(to_bytes(&params));
+        let operation = wire::OnSet::operation().clone();
+        let told = invoke(actor.clone(), operation, CallContext::default(), params).await;
+        wire::OnSet::decode_result(told.unwrap()).unwrap();
+    };
+    set("elsewhere", "0").await;
+    assert_eq!(order(), None);
+    set("stock.pears", "4").await;
+    assert_eq!(order().as_deref(), Some("20"));
+    set("stock.pears", "5").await;
+    assert_eq!(order(), None);
+    set("stock.pears", "0").await;
+    assert_eq!(order().as_deref(), Some("20"));
+
+    let params = wire::KeyParams {
+        bucket: "shop".to_owned(),
+        key: "stock.pears".to_owned(),
+    };
+    let params = Outgoing::unary(to_bytes(&params));
+    let operation = wire::OnDelete::operation().clone();
+    let told = invoke(actor.clone(), operation, CallContext::default(), params).await;
+    wire::OnDelete::decode_result(told.unwrap()).unwrap();
+    assert_eq!(order(), None);
+    assert_eq!(actor.counters().failed, 0);
+
+    let broken = Outgoing::unary(bytes::Bytes::from_static(b"\x07def"));
+    let operation = wire::OnSet::operation().clone();
+    let refused = invoke(actor.clone(), operation, CallContext::default(), broken).await;
+    assert!(matches!(refused, Err(CallError::Malformed(_))));
+    // Who exports no watcher can't be told.
+    let other = kit.start("keyvalue").await;
+    let operation = wire::OnSet::operation().clone();
+    let params = Outgoing::unary(bytes::Bytes::new());
+    let refused = invoke(other, operation, CallContext::default(), params).await;
+    assert!(matches!(refused, Err(CallError::UnknownFunction { .. })));
 }

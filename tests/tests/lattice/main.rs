@@ -26,3 +26,4 @@ mod tls;
 mod two_hosts;
 mod up;
 mod up_pops;
+mod watch;

@@ -11,7 +11,9 @@ use wasmtime::{
 };
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
-use super::{Export, Exports, MESSAGING_INSTANCE, Module, describe_function};
+use super::{
+    Export, Exports, MESSAGING_INSTANCE, Module, WATCHER_EXPORT, Watcher, describe_function,
+};
 use crate::runtime::{
     LoadError, Runtime,
     describe::FunctionDescription,
@@ -163,6 +165,9 @@ fn exports(
                     "handle: func(request: incoming-request, response-out: response-outparam)";
                 exports.list(name, vec![described("handle", wit)]);
             }
+            ComponentItem::ComponentInstance(_) if is_watcher(name)? => {
+                export_watcher(&mut exports, component, name);
+            }
             ComponentItem::ComponentInstance(instance) => {
                 export_interface(&mut exports, engine, component, resources, name, &instance)?;
             }
@@ -192,6 +197,42 @@ fn is_http(name: &str) -> Result<bool, LoadError> {
         }
         _ => Ok(false),
     }
+}
+
+/// Whether an export is the watcher of the supported version.
+fn is_watcher(name: &str) -> Result<bool, LoadError> {
+    match Interface::parse(name) {
+        Some(it)
+            if (&*it.namespace, &*it.package, &*it.interface)
+                == ("wasi", "keyvalue", "watcher") =>
+        {
+            if name == WATCHER_EXPORT {
+                return Ok(true);
+            }
+            let why = format!("this host calls {WATCHER_EXPORT}: build the actor against that");
+            Err(export_error(name, why))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Its buckets are this runtime's own, so it isn't called by its types.
+fn export_watcher(exports: &mut Exports, component: &Component, name: &str) {
+    let function = |function: &str| {
+        let parent = component.get_export_index(None, name)?;
+        component.get_export_index(Some(&parent), function)
+    };
+    exports.watcher = function("on-set")
+        .zip(function("on-delete"))
+        .map(|(on_set, on_delete)| Watcher { on_set, on_delete });
+    let listed = [
+        (
+            "on-set",
+            "on-set: func(bucket: bucket, key: string, value: list<u8>)",
+        ),
+        ("on-delete", "on-delete: func(bucket: bucket, key: string)"),
+    ];
+    exports.list(name, listed.map(|(name, wit)| described(name, wit)).into());
 }
 
 fn export_interface(

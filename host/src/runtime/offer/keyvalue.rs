@@ -26,9 +26,16 @@ mod bindings {
 
 use bindings::wasi::keyvalue::{atomics, batch, store};
 
-/// A bucket that a guest opened.
+/// A bucket that a guest opened, or was given with what changed in it.
 pub struct Bucket {
     name: String,
+}
+
+impl Bucket {
+    /// The bucket of that name.
+    pub(in crate::runtime) fn named(name: String) -> Self {
+        Self { name }
+    }
 }
 
 /// Offers it.
@@ -76,7 +83,7 @@ impl CallState {
 
 impl store::Host for CallState {
     async fn open(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
-        Ok(Ok(self.table.push(Bucket { name: identifier })?))
+        Ok(Ok(self.table.push(Bucket::named(identifier))?))
     }
 }
 

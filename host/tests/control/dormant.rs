@@ -414,7 +414,13 @@ async fn memory_falls_while_components_sleep() -> Result<()> {
         lattice.control.scale_component(&request).await?;
         lattice.events.named("component_scaled").await?;
     }
-    assert_eq!(memory(pid)?.0, empty, "what sleeps has no machine code");
+    // What compiled the last one lets go of it after the host has told of it.
+    let gone = trellis_tests::wait::until("what sleeps has no machine code", || async {
+        let code = memory(pid)?.0;
+        ensure!(code == empty, "{code} bytes, {empty} before");
+        Ok(())
+    });
+    gone.await?;
 
     let mut slowest = Duration::ZERO;
     for id in &ids {

@@ -414,7 +414,7 @@ async fn memory_falls_while_components_sleep() -> Result<()> {
         lattice.control.scale_component(&request).await?;
         lattice.events.named("component_scaled").await?;
     }
-    // What compiled the last one lets go of it after the host has told of it.
+    // The host tells of it, and stops the actor beside that.
     let gone = trellis_tests::wait::until("what sleeps has no machine code", || async {
         let code = memory(pid)?.0;
         ensure!(code == empty, "{code} bytes, {empty} before");

@@ -102,7 +102,9 @@ enum Command {
     #[command(after_help = "Example:\n  trellis wadm --lattice default")]
     Wadm(wadm::Wadm),
     /// Run a built-in provider, as a host starts it, or pack one of your own.
-    #[command(after_help = "Example:\n  trellis provider http-server < host-data.base64")]
+    #[command(
+        after_help = "Example:\n  trellis provider http-server --explain\n  trellis provider http-server < host-data.base64"
+    )]
     Provider(provider::Provider),
     /// Ask whether a host or an application manager does its work: for health checks.
     #[command(after_help = "Example:\n  trellis health host --host-key host.nk --timeout 2s")]

@@ -11,7 +11,7 @@
 //! With `--output json` the error is the last line of standard error: `{"error": {"code": 3, "message": "…"}}`, with
 //! `mistakes` (its `file`, and as `findings` each one's `line`, `column`, `field` and `message`) where a manifest has some.
 
-use std::{error::Error as StdError, fmt::Write as _, process::ExitCode};
+use std::{error::Error as StdError, fmt::Write as _, io::Write as _, process::ExitCode};
 
 use trellis_host::HostError;
 use trellis_lattice::{client::ControlError, connect::ConnectError};
@@ -57,14 +57,22 @@ pub fn report(error: &anyhow::Error, format: Format) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Tells what the arguments' parser says: help, the version, or what is wrong with them.
-pub fn parsed(error: &clap::Error, format: Format) -> ExitCode {
+/// Tells what the arguments' parser says: help, the version, or what is wrong with them and which environment variable it is
+/// from, if it is from one.
+pub fn parsed(error: &clap::Error, variable: Option<&str>, format: Format) -> ExitCode {
+    let hint = variable.map(|name| format!("the value comes from the environment: see {name}"));
     if format == Format::Json && error.use_stderr() {
-        let usage = Usage(error.render().to_string().trim_end().to_owned());
-        return report(&usage.into(), format);
+        let mut text = error.render().to_string().trim_end().to_owned();
+        if let Some(hint) = hint {
+            text = format!("{text}\n\n{hint}");
+        }
+        return report(&Usage(text).into(), format);
     }
     // As the parser itself does; a reader that has gone is no error.
     let _ = error.print();
+    if let Some(hint) = hint {
+        let _ = writeln!(std::io::stderr(), "\n{hint}.");
+    }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 

@@ -3,7 +3,8 @@
 //!
 //! - [`command`]: every command, and which room carries it out.
 //! - [`session`]: the options that all share, and the connection to the lattice they name.
-//! - [`output`], [`exit`], [`log`]: what is printed, what the exit code says, what is logged.
+//! - [`output`], [`exit`], [`log`]: what is printed, what the exit code says, what is logged; [`environment`]: where a wrong
+//!   argument is from.
 //! - [`health`]: whether a role does its work.
 //! - [`get`], [`app`], [`link`], [`config`], [`label`], [`run`]: the lattice, looked at and changed.
 //! - [`up`]: a lattice of its own; [`host`], [`wadm`], [`provider`]: one role each; [`ending`]: how they end.
@@ -18,6 +19,7 @@ mod call;
 mod command;
 mod config;
 mod ending;
+mod environment;
 mod exit;
 mod get;
 mod health;
@@ -44,7 +46,7 @@ mod wadm;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 /// A call makes and drops many small things, often on different threads: that is what this one is good at.
 #[global_allocator]
@@ -54,7 +56,10 @@ fn main() -> ExitCode {
     spare_memory();
     let cli = match command::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return exit::parsed(&error, output::Format::asked_for()),
+        Err(error) => {
+            let variable = environment::to_blame(&error, &command::Cli::command());
+            return exit::parsed(&error, variable.as_deref(), output::Format::asked_for());
+        }
     };
     let format = cli.format();
     match command::run(cli) {

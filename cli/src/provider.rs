@@ -1,9 +1,10 @@
 //! `trellis provider`: a built-in provider, in this process. A host starts it so, and gives it its host data on
 //! standard input. Providers of one's own are packed here.
 
-use std::{future::Future, io::IsTerminal as _, pin::Pin};
+use std::{fmt, future::Future, io::IsTerminal as _, pin::Pin};
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use trellis_provider::RunError;
 
 use crate::{
@@ -15,35 +16,36 @@ use crate::{
 /// A provider's whole life.
 type Run = fn() -> Pin<Box<dyn Future<Output = Result<(), RunError>>>>;
 
-/// Every built-in provider by its name in `builtin:NAME`.
-const PROVIDERS: &[(&str, Run)] = &[
-    (trellis_blobstore_fs::NAME, || {
-        Box::pin(trellis_blobstore_fs::run())
-    }),
-    (trellis_blobstore_s3::NAME, || {
-        Box::pin(trellis_blobstore_s3::run())
-    }),
-    (trellis_http_client::NAME, || {
-        Box::pin(trellis_http_client::run())
-    }),
-    (trellis_http_server::NAME, || {
-        Box::pin(trellis_http_server::run())
-    }),
-    (trellis_keyvalue_nats::NAME, || {
-        Box::pin(trellis_keyvalue_nats::run())
-    }),
-    (trellis_keyvalue_redis::NAME, || {
-        Box::pin(trellis_keyvalue_redis::run())
-    }),
-    (trellis_messaging_mqtt::NAME, || {
-        Box::pin(trellis_messaging_mqtt::run())
-    }),
-    (trellis_messaging_nats::NAME, || {
-        Box::pin(trellis_messaging_nats::run())
-    }),
-    (trellis_sqldb_postgres::NAME, || {
-        Box::pin(trellis_sqldb_postgres::run())
-    }),
+/// A built-in provider.
+struct BuiltIn {
+    /// Its name in `builtin:NAME`.
+    name: &'static str,
+    run: Run,
+    /// What it does, and how it and its links are configured.
+    readme: &'static str,
+}
+
+/// A built-in provider by its crate and folder.
+macro_rules! built_in {
+    ($provider:ident, $folder:literal) => {
+        BuiltIn {
+            name: $provider::NAME,
+            run: || Box::pin($provider::run()),
+            readme: include_str!(concat!("../../providers/", $folder, "/README.md")),
+        }
+    };
+}
+
+const PROVIDERS: &[BuiltIn] = &[
+    built_in!(trellis_blobstore_fs, "blobstore-fs"),
+    built_in!(trellis_blobstore_s3, "blobstore-s3"),
+    built_in!(trellis_http_client, "http-client"),
+    built_in!(trellis_http_server, "http-server"),
+    built_in!(trellis_keyvalue_nats, "keyvalue-nats"),
+    built_in!(trellis_keyvalue_redis, "keyvalue-redis"),
+    built_in!(trellis_messaging_mqtt, "messaging-mqtt"),
+    built_in!(trellis_messaging_nats, "messaging-nats"),
+    built_in!(trellis_sqldb_postgres, "sqldb-postgres"),
 ];
 
 /// A built-in provider to run.
@@ -52,9 +54,25 @@ const PROVIDERS: &[(&str, Run)] = &[
 pub struct Provider {
     #[command(subcommand)]
     tool: Option<Tool>,
-    /// Its name.
+    /// Its name
     #[arg(required = true)]
     name: Option<String>,
+    /// Print what it does and each key of its configuration and its links', instead of running it
+    #[arg(long)]
+    explain: bool,
+}
+
+/// What `--explain` prints.
+#[derive(Serialize)]
+struct Explanation {
+    name: &'static str,
+    readme: &'static str,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.readme)
+    }
 }
 
 /// What is done with providers before a host has them.
@@ -66,7 +84,7 @@ enum Tool {
 
 /// The names of the built-in providers.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    PROVIDERS.iter().map(|(name, _)| *name)
+    PROVIDERS.iter().map(|built_in| built_in.name)
 }
 
 impl Provider {
@@ -79,7 +97,7 @@ impl Provider {
             return pack.run(options);
         }
         let wanted = self.name.unwrap_or_default();
-        let Some((name, run)) = PROVIDERS.iter().find(|(name, _)| *name == wanted) else {
+        let Some(built_in) = PROVIDERS.iter().find(|built_in| built_in.name == wanted) else {
             let known = names().collect::<Vec<_>>().join(", ");
             return Err(NotFound(format!(
                 "no built-in provider {:?}: there is {known}",
@@ -87,10 +105,14 @@ impl Provider {
             ))
             .into());
         };
+        let BuiltIn { name, run, readme } = built_in;
+        if self.explain {
+            return Ok(options.output.print(&Explanation { name, readme })?);
+        }
         if std::io::stdin().is_terminal() {
             return Err(Usage(format!(
                 "a provider is started by a host, which gives it its host data on standard input; to have one \
-                 start it: `trellis start provider ID builtin:{name}`"
+                 start it: `trellis start provider ID builtin:{name}`; how it is configured: `trellis provider {name} --explain`"
             ))
             .into());
         }

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use crate::program::Folder;
+use crate::program::{Folder, code, err};
 
 /// The subcommands that a help text lists.
 fn subcommands(help: &str) -> Vec<String> {
@@ -41,6 +41,51 @@ fn each_command_s_help_shows_an_example_of_it() {
     let mut seen = 0;
     walk(&folder, &[], &mut seen);
     assert!(seen > 30, "only {seen} commands were found");
+}
+
+#[test]
+fn each_provider_explains_its_configuration() {
+    let folder = Folder::new();
+    for (name, key) in [
+        ("blobstore-fs", "`root`"),
+        ("blobstore-s3", "`endpoint`"),
+        ("http-client", "`allowed_hosts`"),
+        ("http-server", "`address`"),
+        ("keyvalue-nats", "`placement`"),
+        ("keyvalue-redis", "`url`"),
+        ("messaging-mqtt", "`max_in_flight`"),
+        ("messaging-nats", "`subscriptions`"),
+        ("sqldb-postgres", "`tls_required`"),
+    ] {
+        let text = folder.succeed(&["provider", name, "--explain"]);
+        assert!(text.starts_with(&format!("# {name}\n")), "{text}");
+        assert!(text.contains(key), "{name} has no {key}: {text}");
+        let json = folder.succeed(&["provider", name, "--explain", "--output", "json"]);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["readme"], text);
+    }
+}
+
+/// The parser names the argument; who set a variable in a file somewhere looks for that.
+#[test]
+fn a_wrong_value_of_the_environment_is_told_as_such() {
+    let folder = Folder::new();
+    for value in ["", "xml"] {
+        let output = folder
+            .command(&["get", "hosts"])
+            .env("TRELLIS_OUTPUT", value)
+            .output();
+        let output = output.unwrap();
+        let said = err(&output);
+        assert_eq!(code(&output), 2, "{said}");
+        assert!(said.contains("environment: see TRELLIS_OUTPUT"), "{said}");
+    }
+    let mut typed = folder.command(&["get", "hosts", "--output", "xml"]);
+    let said = err(&typed.env("TRELLIS_OUTPUT", "json").output().unwrap());
+    assert!(
+        said.contains("--output") && !said.contains("environment"),
+        "{said}"
+    );
 }
 
 #[test]

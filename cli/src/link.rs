@@ -131,17 +131,18 @@ async fn accepted(session: &Session, link: &Link, outcome: Outcome) -> anyhow::R
     let named = format!("link {} {}", link.key(), link.target);
     let what = format!("the link is kept, but not used: {}", link.key());
     let verdict = outcome.wait(session, &what, |event| match event {
-        Event::HealthCheckPassed(check) | Event::HealthCheckStatus(check) => {
-            is_end(&check.provider_id).then_some(Ok(()))
-        }
-        Event::HealthCheckFailed(check) if is_end(&check.provider_id) => {
+        Event::HealthCheckPassed(check)
+        | Event::HealthCheckStatus(check)
+        | Event::HealthCheckFailed(check)
+            if is_end(&check.provider_id) =>
+        {
             let why = check.message.as_deref().unwrap_or_default();
             Some(match why.contains(&named) {
                 true => Err(format!(
                     "provider {} on host {} refuses it: {why}; put its configuration right (`trellis config put`) and it is used at once",
                     check.provider_id, check.host_id
                 )),
-                // It is ill for a reason of its own.
+                // It is well, or ill for a reason of its own.
                 false => Ok(()),
             })
         }

@@ -29,10 +29,10 @@ pub(crate) enum News {
     Up,
     /// It became healthy.
     Passed,
-    /// It became unhealthy, and why.
+    /// It became unhealthy, or is so for another reason than before: why.
     Failed(String),
-    /// As before.
-    Same,
+    /// As before: healthy, or unhealthy for that reason.
+    Same(Option<String>),
 }
 
 /// Whom to ask: the provider of one host. Others of its id, on other hosts, hear the 1.x form of the question too, and the
@@ -132,7 +132,8 @@ async fn request(client: &Client, subject: String) -> Result<Option<Message>, St
 #[derive(Default)]
 struct Record {
     up: bool,
-    healthy: Option<bool>,
+    /// Whether it is healthy, and why not.
+    healthy: Option<Result<(), String>>,
     failures: u32,
 }
 
@@ -142,21 +143,21 @@ impl Record {
         match verdict {
             Ok(()) => {
                 self.failures = 0;
-                Some(if self.healthy.replace(true) == Some(true) {
-                    News::Same
-                } else {
-                    News::Passed
+                Some(match self.healthy.replace(Ok(())) {
+                    Some(Ok(())) => News::Same(None),
+                    _ => News::Passed,
                 })
             }
             Err(why) => {
                 self.failures = self.failures.saturating_add(1);
-                if self.healthy == Some(false) {
-                    return Some(News::Same);
+                match &self.healthy {
+                    Some(Err(told)) if *told == why => return Some(News::Same(Some(why))),
+                    Some(Err(_)) => {}
+                    _ if self.failures < FAILURES => return None,
+                    _ => {}
                 }
-                (self.failures >= FAILURES).then(|| {
-                    self.healthy = Some(false);
-                    News::Failed(why)
-                })
+                self.healthy = Some(Err(why.clone()));
+                Some(News::Failed(why))
             }
         }
     }
@@ -169,14 +170,16 @@ mod tests {
     #[test]
     fn only_changes_are_told_and_one_failure_is_none() {
         let mut record = Record::default();
-        let failed = || Err("x".to_owned());
+        let failed = |why: &str| Err(why.to_owned());
         assert_eq!(record.judge(Ok(())), Some(News::Passed));
-        assert_eq!(record.judge(Ok(())), Some(News::Same));
-        assert_eq!(record.judge(failed()), None);
-        assert_eq!(record.judge(Ok(())), Some(News::Same));
-        assert_eq!(record.judge(failed()), None);
-        assert_eq!(record.judge(failed()), Some(News::Failed("x".into())));
-        assert_eq!(record.judge(failed()), Some(News::Same));
+        assert_eq!(record.judge(Ok(())), Some(News::Same(None)));
+        assert_eq!(record.judge(failed("x")), None);
+        assert_eq!(record.judge(Ok(())), Some(News::Same(None)));
+        assert_eq!(record.judge(failed("x")), None);
+        assert_eq!(record.judge(failed("x")), Some(News::Failed("x".into())));
+        let same = News::Same(Some("x".into()));
+        assert_eq!(record.judge(failed("x")), Some(same));
+        assert_eq!(record.judge(failed("y")), Some(News::Failed("y".into())));
         assert_eq!(record.judge(Ok(())), Some(News::Passed));
     }
 }

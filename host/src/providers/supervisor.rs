@@ -455,7 +455,7 @@ impl Run<'_> {
 
     async fn tell_health(&mut self, news: News) {
         match &news {
-            News::Up | News::Same => {}
+            News::Up | News::Same(_) => {}
             News::Passed => self.unwell = None,
             News::Failed(why) => self.unwell = Some(why.clone()),
         }
@@ -470,7 +470,7 @@ impl Run<'_> {
                 tracing::warn!(provider = %self.provider.description.id, why, "the provider is unhealthy");
                 Event::HealthCheckFailed(event(Some(why)))
             }
-            News::Same => Event::HealthCheckStatus(event(None)),
+            News::Same(unwell) => Event::HealthCheckStatus(event(unwell)),
         };
         self.host.events.publish(event).await;
     }

@@ -15,7 +15,7 @@ pub struct Data {
 /// The buckets that providers may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Buckets {
-    /// All but the lattice's own, and they may make new ones. Who may make a stream may make it a copy of another one: to
+    /// All but the lattice's own, and they may make new ones; and streams of all kinds, as messaging-nats needs them. Who may make a stream may make it a copy of another one: to
     /// shut that too, name the buckets.
     #[default]
     Any,

@@ -13,6 +13,8 @@ pub(super) fn of_domain(domain: &str) -> String {
 
 /// Answers of who is sent a stream's messages: without them the stream waits.
 pub(super) const FLOW: &str = "$JS.FC.>";
+/// Where whoever is given a stream's messages says what became of them; [`no_acks`] takes some out.
+pub(super) const ACKS: &str = "$JS.ACK.>";
 /// What a mirror, and what a source, is sent of a stream by the domain that has it, and the answers to what it asks there.
 pub(super) const COPIES: [&str; 3] = ["$JS.M.>", "$JS.S.>", "$JSC.R.>"];
 
@@ -56,6 +58,7 @@ pub(super) fn make_bucket<'a>(api: &'a str, bucket: &'a str) -> impl Iterator<It
 /// Using and making every bucket, and any stream; [`no_bucket`] takes some out.
 pub(super) fn every_bucket(api: &str) -> impl Iterator<Item = String> + '_ {
     [
+        "STREAM.NAMES",
         "STREAM.INFO.*",
         "STREAM.CREATE.*",
         "STREAM.UPDATE.*",
@@ -89,6 +92,16 @@ pub(super) fn no_bucket<'a>(api: &'a str, bucket: &'a str) -> impl Iterator<Item
     .into_iter()
     .map(move |request| format!("{api}.{request}"))
     .chain([entries(api, bucket)])
+}
+
+/// Saying what became of a bucket's messages, to deny it: NATS writes the stream's name first, or after its domain and
+/// account.
+pub(super) fn no_acks(bucket: &str) -> [String; 2] {
+    let stream = stream(bucket);
+    [
+        format!("$JS.ACK.{stream}.>"),
+        format!("$JS.ACK.*.*.{stream}.>"),
+    ]
 }
 
 /// Whether JetStream is there at all.

@@ -119,6 +119,10 @@ impl Scope<'_> {
                 }
             }
         }
+        if self.data.buckets == Buckets::Any {
+            publish.push(jetstream::ACKS.to_owned());
+            deny.extend(self.no_acks());
+        }
         publish.push(jetstream::FLOW.to_owned());
         let mut subscribe = vec![
             self.inbox(),
@@ -199,9 +203,13 @@ impl Scope<'_> {
         both.extend(subjects.every_own());
         both.extend(self.data.subjects.iter().cloned());
         let mut publish = both.clone();
+        let mut deny = Vec::new();
         let hub = of_domain(HUB);
         match &self.data.buckets {
-            Buckets::Any => publish.push(format!("{hub}.>")),
+            Buckets::Any => {
+                publish.extend([format!("{hub}.>"), jetstream::ACKS.to_owned()]);
+                deny.extend(self.no_acks());
+            }
             Buckets::Named(names) => {
                 publish.push(jetstream::account(&hub));
                 for bucket in own_buckets(subjects.lattice()) {
@@ -215,7 +223,16 @@ impl Scope<'_> {
         }
         let mut subscribe = both;
         subscribe.extend(jetstream::COPIES.map(str::to_owned));
-        self.permissions(publish, subscribe)
+        let mut permissions = self.permissions(publish, subscribe);
+        permissions.publish.deny = sorted(deny);
+        permissions
+    }
+
+    /// Nobody acknowledges what is in the lattice's own buckets: those who follow them are sent it without.
+    fn no_acks(&self) -> impl Iterator<Item = String> {
+        let own = own_buckets(self.subjects.lattice());
+        own.into_iter()
+            .flat_map(|bucket| jetstream::no_acks(&bucket))
     }
 
     /// The domains that hold the lattice's state, or a copy of it: the server's own, and the hub's by its name.

@@ -60,8 +60,8 @@ pub struct Bucket {
 
 /// A bucket where it is written.
 #[derive(Clone)]
-struct Opened {
-    store: Store,
+pub(crate) struct Opened {
+    pub(crate) store: Store,
     context: Context,
     /// What begins the subjects that its keys are written to.
     prefix: String,
@@ -126,8 +126,13 @@ impl Bucket {
         }
     }
 
+    /// The PoP's copy of the bucket, where there is to be one.
+    pub(crate) fn replica(&self) -> Option<&Replica> {
+        self.replica.as_ref()
+    }
+
     /// Opens the bucket where it is written, if it isn't open.
-    async fn open(&self) -> Result<Opened, Error> {
+    pub(crate) async fn open(&self) -> Result<Opened, Error> {
         let cell = self.opened.load_full();
         cell.get_or_try_init(|| self.look()).await.cloned()
     }
@@ -229,7 +234,7 @@ impl Bucket {
 
     /// An error with the bucket's name before it. What was open is forgotten: it may have been deleted, or lost with a
     /// server that kept it in memory.
-    async fn told(&self, error: Error) -> Error {
+    pub(crate) async fn told(&self, error: Error) -> Error {
         self.opened.store(Arc::default());
         let Error::Other(problem) = error else {
             return error;
@@ -445,7 +450,7 @@ async fn purge(bucket: &Opened, key: &str) -> Result<u64, Error> {
 }
 
 /// An error with all its causes.
-fn failed(error: &(dyn std::error::Error + 'static)) -> Error {
+pub(crate) fn failed(error: &(dyn std::error::Error + 'static)) -> Error {
     let mut causes = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

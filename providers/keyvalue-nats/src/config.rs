@@ -8,7 +8,7 @@ use trellis_provider::{
     contract::{ComponentId, Within, connect::NatsSettings},
 };
 
-use crate::placement::Placement;
+use crate::{placement::Placement, wanted::Wanted};
 
 /// JetStream keeps at most this many copies.
 const MAX_REPLICAS: usize = 5;
@@ -45,6 +45,10 @@ pub struct BucketConfig {
     client_seed: Option<String>,
     /// A certificate authority for the other NATS.
     tls_ca_file: Option<PathBuf>,
+    /// Which keys a component is told of, over a link from the provider to it.
+    watch: Option<String>,
+    /// In which bucket, by the name that the component opens it by.
+    watch_bucket: Option<String>,
 }
 
 /// Where a link's keys are. Two links of equal settings share a connection and a bucket.
@@ -171,6 +175,14 @@ impl BucketConfig {
         };
         settings.check_place()?;
         Ok(settings)
+    }
+
+    /// What the component is told of, if anything.
+    ///
+    /// # Errors
+    /// Names the field that doesn't fit.
+    pub fn wanted(&self) -> Result<Option<Wanted>, SettingsError> {
+        Wanted::read(self.watch.as_deref(), self.watch_bucket.as_deref())
     }
 }
 

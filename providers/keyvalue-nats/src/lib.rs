@@ -4,16 +4,19 @@
 //! - [`keys`]: where a component's buckets and keys are in a NATS bucket.
 //! - [`placement`]: in which PoP's JetStream a bucket is; `replica`: one that is at the hub and copied here.
 //! - [`bucket`]: a NATS bucket behind a link, with its [`listing`] and [`counting`].
+//! - [`wanted`]: which keys a component is told of; `follow`: how they are followed.
 //! - [`provider`]: what makes it a provider.
 
 pub mod bucket;
 pub mod config;
 pub mod counting;
+mod follow;
 pub mod keys;
 pub mod listing;
 pub mod placement;
 pub mod provider;
 mod replica;
+pub mod wanted;
 
 pub use provider::KeyvalueNats;
 

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, pull},
-    kv::Store,
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, pull},
+        kv::Store,
+    },
 };
 use futures::TryStreamExt as _;
 use trellis_provider::keyvalue::KeyResponse;
@@ -20,6 +23,11 @@ const FORGET_AFTER: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What a deleted key's last message has: put by a client, or by the server for a key that expired.
 const DELETED: [&str; 2] = ["KV-Operation", "Nats-Marker-Reason"];
+
+/// Whether a message says that its key has no value any more.
+pub(crate) fn is_deletion(headers: Option<&HeaderMap>) -> bool {
+    headers.is_some_and(|headers| DELETED.iter().any(|header| headers.get(*header).is_some()))
+}
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -86,10 +94,7 @@ async fn read(
             if info.stream_sequence <= after {
                 continue;
             }
-            let deleted = message
-                .headers
-                .as_ref()
-                .is_some_and(|headers| DELETED.iter().any(|header| headers.get(*header).is_some()));
+            let deleted = is_deletion(message.headers.as_ref());
             let key = message
                 .subject
                 .strip_prefix(&*store.prefix)

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use trellis_provider::{
-    Backend, Lattice, Linked, config::SettingsError, contract::ComponentId, keyvalue, rpc::Handler,
+    Backend, Lattice, Linked,
+    config::SettingsError,
+    contract::ComponentId,
+    keyvalue::{self, Watched},
+    rpc::Handler,
 };
 
 use crate::{
@@ -14,8 +18,8 @@ use crate::{
 /// How long a bucket may take to open before the provider calls itself unhealthy.
 const HEALTH_PATIENCE: Duration = Duration::from_millis(1500);
 
-/// The provider. Links of equal settings share a bucket.
-pub type KeyvalueNats = Linked<Bucket>;
+/// The provider. Links of equal settings share a bucket, and over links from it components are told what changes there.
+pub type KeyvalueNats = Watched<Bucket>;
 
 impl Backend for Bucket {
     const NAME: &'static str = crate::NAME;

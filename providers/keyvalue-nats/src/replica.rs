@@ -13,6 +13,7 @@ use async_nats::jetstream::{
     Context, ErrorCode,
     context::GetStreamErrorKind,
     kv::{Operation, Store},
+    stream::Info,
 };
 use bytes::Bytes;
 use tokio::{
@@ -21,7 +22,7 @@ use tokio::{
     time::Instant,
 };
 use trellis_provider::{
-    contract::mirror::{Incarnation, Mirror, SILENT},
+    contract::mirror::{Copy, Incarnation, Mirror, SILENT},
     keyvalue::Error,
 };
 
@@ -138,6 +139,33 @@ impl Replica {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The copy, where its changes are the bucket's: it is of the bucket that is at the hub now, and made if there is none, or
+    /// the hub is away (`at_hub` is none) and it is whole.
+    pub(crate) async fn to_follow(&self, at_hub: Option<&Info>) -> Option<(Store, Copy)> {
+        let mirror = &self.shared.mirror;
+        if let Some(at_hub) = at_hub
+            && let Err(error) = mirror.keep(at_hub).await
+        {
+            tracing::warn!(bucket = mirror.bucket(), %error, "the bucket is not copied to this PoP");
+            return None;
+        }
+        let copy = mirror.look().await.ok()??;
+        let is_of_it = match at_hub.map(Incarnation::of) {
+            Some(bucket) => copy.origin.is_none_or(|origin| origin == bucket),
+            None => copy.is_whole(),
+        };
+        if !is_of_it {
+            return None;
+        }
+        let store = mirror.open().await.ok()?;
+        Some((store, copy))
+    }
+
+    /// Whether the hub is known to be away.
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(*self.standing.borrow(), Standing::Cut { .. })
     }
 
     /// Waits until the copy has a write, for as long as that may be waited for. A write it has not got by then is read at

@@ -20,6 +20,7 @@ use trellis_provider_testkit::{
     Host, NatsServer, Running, Side,
     keyvalue::{Bucket, batches_work, numbers_are_counted, values_are_kept},
     wait::{until, until_within},
+    watch::Watcher,
 };
 use trellis_tests::pops::Pops;
 
@@ -404,6 +405,51 @@ async fn a_bucket_that_is_kept_in_a_region_says_so_to_whoever_opens_it() -> Resu
             error.contains("is kept within region=eu; this provider is in us (PoP iad)"),
             "{error}"
         );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_component_is_told_of_what_changes_in_other_pops() -> Result<()> {
+    let lattice = Lattice::start().await?;
+    let mut watchers = Vec::new();
+    let mut links = Vec::new();
+    let configs = [&GLOBAL[..], &REPLICATED[..]].map(|config| [config, &[("watch", "*")]].concat());
+    for (target, config) in ["global", "replicated"].into_iter().zip(&configs) {
+        watchers.push((target, Watcher::start(&lattice.fra, target).await?));
+        let side = Side {
+            source: "kv-fra",
+            target,
+            interface: "wasi:keyvalue/watcher",
+            config,
+        };
+        links.push(side.named(target.parse()?));
+    }
+    let mut data = lattice.data("fra", "kv-fra", &[])?;
+    data.link_definitions = links;
+    let _fra = Running::start::<KeyvalueNats>(&lattice.fra, data).await?;
+    let _iad = lattice.provider("iad", "kv-iad", &all()).await?;
+    for silently in [false, true] {
+        for (source, watcher) in &mut watchers {
+            let there = lattice.bucket("iad", "kv-iad", source);
+            there.set("key", "before").await?;
+            watcher.hears("default", "key", Some("before")).await?;
+        }
+        lattice.cut("fra", silently)?;
+        lattice.fra.until_healthy("kv-fra", false).await?;
+        for (source, _) in &watchers {
+            let there = lattice.bucket("iad", "kv-iad", source);
+            there.set("key", "between").await?;
+            there.set("key", "last").await?;
+        }
+        lattice.heal("fra").await?;
+        for (source, watcher) in &mut watchers {
+            watcher.hears("default", "key", Some("last")).await?;
+            let there = lattice.bucket("iad", "kv-iad", source);
+            there.delete("key").await?;
+            watcher.hears("default", "key", None).await?;
+        }
+        lattice.fra.until_healthy("kv-fra", true).await?;
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConne
 use serde::Deserialize;
 use trellis_provider::config::SettingsError;
 
+use crate::wanted::Wanted;
+
 /// Where Redis is when nobody says so; 1.x's default.
 const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
 /// 1.x's default.
@@ -15,11 +17,15 @@ const DEFAULT_RESPONSE_TIMEOUT_MS: u64 = 1000;
 /// What a timeout may be, in milliseconds.
 const TIMEOUT_BOUNDS_MS: std::ops::RangeInclusive<u64> = 1..=600_000;
 
+/// Which bucket is watched when nobody says so.
+const DEFAULT_BUCKET: &str = "default";
+
 /// What `ttl` may be.
 const TTL_BOUNDS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// The configuration of a link (`target_config`), and of the provider.
+/// The configuration of a link (`target_config`, or `source_config` where a component is told of changes), and of the
+/// provider.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct RedisConfig {
     /// `redis://[user[:password]@]host[:port][/database]`, `rediss://` for TLS. May be given as a secret.
@@ -37,6 +43,12 @@ pub struct RedisConfig {
     response_timeout_ms: Option<u64>,
     /// How long a value lasts: `500ms`, `30s`, `12h`.
     ttl: Option<String>,
+    /// Which keys the component is told of: `config`, `orders.*`, 1.x's `SET@key` and `DEL@key`, separated by commas.
+    watch: Option<String>,
+    /// In which bucket.
+    watch_bucket: Option<String>,
+    /// Whether the provider may turn on what Redis needs for it.
+    watch_enable_events: Option<bool>,
 }
 
 /// Where a link's keys are and how long to wait for them. Two links of equal settings share a connection.
@@ -90,6 +102,30 @@ impl RedisConfig {
         };
         settings.connection()?;
         Ok(settings)
+    }
+
+    /// What the link's component wants to be told of. It is no part of [`Settings`], for links share a connection whatever
+    /// they want to hear.
+    ///
+    /// # Errors
+    /// Names the field that doesn't fit.
+    pub fn wanted(&self) -> Result<Option<Wanted>, SettingsError> {
+        let enable = self.watch_enable_events;
+        if let Some(watch) = &self.watch {
+            let bucket = self.watch_bucket.as_deref().unwrap_or(DEFAULT_BUCKET);
+            return Wanted::read(watch, bucket, enable.unwrap_or_default()).map(Some);
+        }
+        let alone = [
+            ("watch_bucket", self.watch_bucket.is_some()),
+            ("watch_enable_events", enable.is_some()),
+        ];
+        match alone.into_iter().find(|(_, given)| *given) {
+            None => Ok(None),
+            Some((field, _)) => Err(SettingsError {
+                field,
+                problem: "it has a meaning only beside `watch`, which says the keys".to_owned(),
+            }),
+        }
     }
 }
 
@@ -234,6 +270,34 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn what_is_only_of_use_to_a_watch_needs_one() {
+        assert_eq!(config(None, None).wanted(), Ok(None));
+        let bucket = RedisConfig {
+            watch_bucket: Some("cart".to_owned()),
+            ..config(None, None)
+        };
+        let events = RedisConfig {
+            watch_enable_events: Some(false),
+            ..config(None, None)
+        };
+        for (config, field) in [(&bucket, "watch_bucket"), (&events, "watch_enable_events")] {
+            assert_eq!(
+                config.wanted().unwrap_err().to_string(),
+                format!(
+                    "field `{field}`: it has a meaning only beside `watch`, which says the keys"
+                )
+            );
+        }
+        let watch = RedisConfig {
+            watch: Some("a".to_owned()),
+            ..bucket
+        };
+        let wanted = watch.wanted().unwrap().unwrap();
+        assert_eq!(wanted.bucket(), "cart");
+        assert!(!wanted.enables_events());
     }
 
     #[test]

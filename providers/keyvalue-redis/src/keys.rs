@@ -49,18 +49,21 @@ impl Keys {
 
     /// The pattern that finds the bucket's keys; none: look at all.
     pub fn pattern(&self) -> Option<String> {
-        if self.prefix.is_empty() {
-            return None;
-        }
-        let mut pattern = String::with_capacity(self.prefix.len() + 1);
-        for c in self.prefix.chars() {
-            if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
-                pattern.push('\\');
+        (!self.prefix.is_empty()).then(|| self.matching("*"))
+    }
+
+    /// The pattern that finds those of the bucket's keys that one stands for in which only `*` has a meaning.
+    pub fn matching(&self, pattern: &str) -> String {
+        let mut full = String::with_capacity(self.prefix.len() + pattern.len());
+        let prefix = self.prefix.chars().map(|c| (c, true));
+        let pattern = pattern.chars().map(|c| (c, c != '*'));
+        for (c, literal) in prefix.chain(pattern) {
+            if literal && matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
+                full.push('\\');
             }
-            pattern.push(c);
+            full.push(c);
         }
-        pattern.push('*');
-        Some(pattern)
+        full
     }
 }
 
@@ -92,5 +95,10 @@ mod tests {
             Keys::of("a*[x]").pattern().unwrap(),
             r"trellis:bucket:a\*\[x\]:*"
         );
+        assert_eq!(
+            Keys::of("a*").matching(r"o[1]?\^*"),
+            r"trellis:bucket:a\*:o\[1\]\?\\\^*"
+        );
+        assert_eq!(Keys::of("default").matching("*"), "*");
     }
 }

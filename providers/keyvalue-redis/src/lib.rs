@@ -1,14 +1,20 @@
-//! `wasi:keyvalue` on Redis, for components linked to it.
+//! `wasi:keyvalue` on Redis, for components linked to it, and for those that are told of changes.
 //!
 //! - [`config`]: a link's configuration.
+//! - [`wanted`]: of which changes a component is told.
 //! - [`keys`]: where a bucket's keys are.
 //! - [`redis_store`]: Redis behind a link.
+//! - [`keyspace_events`]: what Redis' announcements mean, and the setting that they need.
+//! - [`announcements`]: listening to them.
 //! - [`provider`]: what makes it a provider.
 
+pub mod announcements;
 pub mod config;
 pub mod keys;
+pub mod keyspace_events;
 pub mod provider;
 pub mod redis_store;
+pub mod wanted;
 
 pub use provider::KeyvalueRedis;
 

@@ -6,7 +6,7 @@ use trellis_provider::{
     Backend, Lattice, Linked,
     config::SettingsError,
     contract::ComponentId,
-    keyvalue::{self, Error},
+    keyvalue::{self, Error, Watched},
     rpc::Handler,
 };
 
@@ -15,8 +15,8 @@ use crate::{
     redis_store::RedisStore,
 };
 
-/// The provider. Links of equal settings share a connection.
-pub type KeyvalueRedis = Linked<RedisStore>;
+/// The provider. Links of equal settings share a connection; each that wants to hear of changes has one of its own besides.
+pub type KeyvalueRedis = Watched<RedisStore>;
 
 impl Backend for RedisStore {
     const NAME: &'static str = crate::NAME;

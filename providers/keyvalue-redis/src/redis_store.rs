@@ -1,6 +1,6 @@
 //! Redis behind one link: a connection that many calls share and that comes back by itself.
 
-use std::{fmt, future::Future, time::Duration};
+use std::{collections::HashMap, fmt, future::Future, time::Duration};
 
 use bytes::Bytes;
 use redis::{
@@ -32,6 +32,8 @@ const CONNECT_RETRY_DELAY: Duration = Duration::from_millis(300);
 #[derive(Clone)]
 pub struct RedisStore {
     connection: ConnectionManager,
+    /// For connections of another kind.
+    client: Client,
     shown: String,
     patience: Duration,
     /// How long a value lasts.
@@ -56,7 +58,9 @@ impl RedisStore {
             .set_max_delay(CONNECT_RETRY_DELAY)
             .set_pipeline_buffer_size(QUEUE);
         Ok(Self {
-            connection: ConnectionManager::new_lazy_with_config(client, config).map_err(refused)?,
+            connection: ConnectionManager::new_lazy_with_config(client.clone(), config)
+                .map_err(refused)?,
+            client,
             shown: settings.shown(),
             // However many attempts fit in: a caller waits for one connection and one answer.
             patience: settings.connection_timeout + settings.response_timeout,
@@ -77,13 +81,55 @@ impl RedisStore {
         self.ask(&redis::cmd("PING"), Effect::None).await
     }
 
-    /// Sends a command. One that has no other effect when it is done twice is tried again, once, when the connection
-    /// broke under it.
+    /// What connects to it.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// How long to wait for an answer.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// The values of some keys, by their names in Redis; none where there is none that is a string.
+    pub(crate) async fn values(&self, full: &[String]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let mut get = redis::cmd("MGET");
+        get.arg(full);
+        self.ask(&get, Effect::None).await
+    }
+
+    /// Asks for a setting of Redis.
+    pub(crate) async fn setting_of_redis(&self, name: &str) -> Result<Option<String>, Failed> {
+        let mut get = redis::cmd("CONFIG");
+        get.arg("GET").arg(name);
+        let mut settings: HashMap<String, String> = self.attempt(&get, Effect::None).await?;
+        Ok(settings.remove(name))
+    }
+
+    /// Changes a setting of Redis.
+    pub(crate) async fn set_setting_of_redis(&self, name: &str, value: &str) -> Result<(), Failed> {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg(name).arg(value);
+        self.attempt(&set, Effect::Same).await
+    }
+
+    /// Sends a command, and says in the interface's words what failed.
     async fn ask<T: FromRedisValue + Send>(
         &self,
         command: &impl Ask,
         effect: Effect,
     ) -> Result<T, Error> {
+        let answer = self.attempt(command, effect).await;
+        answer.map_err(|failed| self.explain(&failed))
+    }
+
+    /// Sends a command. One that has no other effect when it is done twice is tried again, once, when the connection
+    /// broke under it.
+    async fn attempt<T: FromRedisValue + Send>(
+        &self,
+        command: &impl Ask,
+        effect: Effect,
+    ) -> Result<T, Failed> {
         let asked = async {
             let mut connection = self.connection.clone();
             let answer = command.ask(&mut connection).await;
@@ -96,13 +142,21 @@ impl RedisStore {
             }
         };
         match tokio::time::timeout(self.patience, asked).await {
-            Ok(answer) => answer.map_err(|error| self.failed(&error)),
-            Err(_) => {
+            Ok(answer) => answer.map_err(Failed::Redis),
+            Err(_) => Err(Failed::Late),
+        }
+    }
+
+    /// What failed, in the interface's words.
+    pub(crate) fn explain(&self, failed: &Failed) -> Error {
+        match failed {
+            Failed::Redis(error) => self.failed(error),
+            Failed::Late => {
                 let waited = self.patience.as_millis();
-                Err(Error::Other(format!(
+                Error::Other(format!(
                     "Redis at {} did not answer within {waited} ms",
                     self.shown
-                )))
+                ))
             }
         }
     }
@@ -291,6 +345,14 @@ impl Keyvalue for RedisStore {
         }
         self.ask(&delete, Effect::Same).await
     }
+}
+
+/// Why there is no answer.
+pub(crate) enum Failed {
+    /// Redis says so, or can't be reached.
+    Redis(RedisError),
+    /// It takes too long.
+    Late,
 }
 
 /// One command, or several that are done as one.

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use async_nats::{Client, ConnectOptions, Event, Subscriber, jetstream, jetstream::kv};
+use async_nats::{
+    Client, ConnectOptions, Event, Subscriber, jetstream,
+    jetstream::{consumer, kv},
+};
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 use trellis_lattice::{
@@ -138,7 +141,8 @@ async fn each_role_may_do_its_work_and_nothing_else() -> Result<()> {
         (Publish, "$SYS.REQ.SERVER.PING"),
         (Publish, "other.kv.wrpc.0.0.1.a.b"),
         (Publish, "wasmbus.ctl.v1.other.host.ping"),
-        (Publish, "$JS.API.STREAM.NAMES"),
+        (Publish, "$JS.API.STREAM.LIST"),
+        (Publish, "$JS.ACK.KV_LATTICEDATA_default.c.1.1.1.1.0"),
     ];
     for role in Role::CLIENTS {
         for server in [HUB, "fra"] {
@@ -178,6 +182,12 @@ async fn each_role_may_do_its_work_and_nothing_else() -> Result<()> {
             Publish,
             "$JS.API.CONSUMER.MSG.NEXT.KV_TRELLISWADM_default.c",
         ),
+        (Publish, "$JS.ACK.KV_CONFIGDATA_default.c.1.1.1.1.0"),
+        (Publish, "$JS.ACK.KV_wadm_manifests.c.1.1.1.1.0"),
+        (
+            Publish,
+            "$JS.ACK.hub.ACCOUNT.KV_LATTICEDATA_default.c.1.1.1.1.0.x",
+        ),
         (Publish, "orders.new"),
         (Subscribe, "wasmbus.ctl.v1.default.>"),
         (Subscribe, "wasmbus.evt.default.>"),
@@ -194,6 +204,10 @@ async fn each_role_may_do_its_work_and_nothing_else() -> Result<()> {
         (Publish, "$JS.hub.API.STREAM.INFO.KV_counts"),
         (Publish, "$JS.API.STREAM.CREATE.KV_counts"),
         (Publish, "$KV.counts.x"),
+        (Publish, "$JS.API.STREAM.NAMES"),
+        (Publish, "$JS.hub.API.STREAM.NAMES"),
+        (Publish, "$JS.ACK.ORDERS.c.1.1.1.1.0"),
+        (Publish, "$JS.ACK.hub.ACCOUNT.ORDERS.c.1.1.1.1.0.x"),
         (Subscribe, "wasmbus.rpc.default.kv.linkdefs.*"),
         (Subscribe, "default.kv.wrpc.0.0.1.>"),
         (Subscribe, "default.kv.region.eu.wrpc.0.0.1.>"),
@@ -208,6 +222,8 @@ async fn each_role_may_do_its_work_and_nothing_else() -> Result<()> {
         (Publish, "$JS.hub.API.STREAM.INFO.KV_wadm_manifests"),
         (Publish, "$KV.TRELLISWADM_default.x"),
         (Publish, "$JS.hub.API.STREAM.INFO.KV_counts"),
+        (Publish, "$JS.API.STREAM.NAMES"),
+        (Publish, "$JS.ACK.ORDERS.c.1.1.1.1.0"),
         (Subscribe, "wadm.api.default.>"),
     ];
     let its_own = [
@@ -518,6 +534,107 @@ async fn providers_use_buckets_of_their_own() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn providers_acknowledge_messages_of_their_own_streams() -> Result<()> {
+    let data = Data::new(
+        &LatticeName::default(),
+        Buckets::Any,
+        vec!["orders.>".into(), "dead.>".into()],
+    )?;
+    let pops = Pops::start_with(&[("fra", None)], data, None).await?;
+    // At the hub, in the PoP, and in the PoP of what is at the hub: by each, streams of its own, made as messaging-nats does.
+    for (place, domain) in [(HUB, HUB), ("fra", "fra"), ("fra", HUB)] {
+        let context = format!("at {place}, of {domain}");
+        let client = pops.connect(place, Role::Provider).await?;
+        let js = match place == domain {
+            true => jetstream::new(client.clone()),
+            false => jetstream::with_domain(client.clone(), domain),
+        };
+        let name = format!("ORDERS-{place}-{domain}");
+        let subject = format!("orders.{place}.{domain}");
+        let stream = js
+            .create_stream(jetstream::stream::Config {
+                name: name.clone(),
+                subjects: vec![subject.clone()],
+                ..jetstream::stream::Config::default()
+            })
+            .await
+            .context(context.clone())?;
+        let config = consumer::pull::Config {
+            durable_name: Some("c".into()),
+            ack_policy: consumer::AckPolicy::Explicit,
+            ..consumer::pull::Config::default()
+        };
+        let consumer = stream.create_consumer(config).await?;
+        let streams: Vec<String> = js.stream_names().try_collect().await?;
+        ensure!(streams.contains(&name), "{context}: {streams:?}");
+        for number in ["1", "2"] {
+            // That the stream takes the subject has to be known where it is published.
+            until("an order is taken", || async {
+                Ok(js.publish(subject.clone(), number.into()).await?.await?)
+            })
+            .await?;
+        }
+        let mut messages = consumer.fetch().max_messages(2).messages().await?;
+        let mut fetched = 0;
+        while let Some(message) = messages.next().await {
+            let message = message.map_err(|error| anyhow::anyhow!("{context}: {error}"))?;
+            fetched += 1;
+            // It says that it heard it.
+            let confirmed = message.double_ack().await;
+            confirmed.map_err(|error| anyhow::anyhow!("{context}: {error}"))?;
+        }
+        assert_eq!(fetched, 2, "{context}");
+        let info = consumer.get_info().await?;
+        assert_eq!(
+            (info.num_ack_pending, info.ack_floor.stream_sequence),
+            (0, 2),
+            "{context}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn providers_take_nothing_from_whoever_follows_the_lattice_s_buckets() -> Result<()> {
+    let witness = UserKey::generate();
+    let pops = Pops::start_with(&[("fra", None)], Data::default(), Some(&witness)).await?;
+    let witness = NatsSettings {
+        seed: Some(witness.seed()),
+        ..NatsSettings::new(pops.hub.url())
+    };
+    let js = jetstream::new(witness.connect("witness").await?);
+    let bucket = "LATTICEDATA_default";
+    let config = kv::Config {
+        bucket: bucket.into(),
+        ..kv::Config::default()
+    };
+    let store = js.create_key_value(config).await?;
+    store.put("COMPONENT_a", "1".into()).await?;
+    let config = consumer::pull::Config {
+        durable_name: Some("c".into()),
+        ack_policy: consumer::AckPolicy::Explicit,
+        ..consumer::pull::Config::default()
+    };
+    let consumer = store.stream.create_consumer(config).await?;
+    let mut messages = consumer.fetch().max_messages(1).messages().await?;
+    let message = messages.next().await.context("no message")?;
+    let message = message.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let ack = message.reply.clone().context("no reply")?;
+    for place in [HUB, "fra"] {
+        let ack = [(Publish, ack.as_str())];
+        check(&pops, place, Role::Provider, &[], &ack).await?;
+    }
+    let waiting = async || -> Result<usize> { Ok(consumer.get_info().await?.num_ack_pending) };
+    assert_eq!(waiting().await?, 1, "somebody else acknowledged it");
+    message
+        .double_ack()
+        .await
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    assert_eq!(waiting().await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn providers_with_named_buckets_and_subjects_use_these_alone() -> Result<()> {
     let witness = UserKey::generate();
     let data = Data::new(
@@ -540,6 +657,8 @@ async fn providers_with_named_buckets_and_subjects_use_these_alone() -> Result<(
             "$JS.hub.API.CONSUMER.CREATE.KV_LATTICEDATA_default.KV_counts.>",
         ),
         (Publish, "$JS.hub.API.STREAM.UPDATE.KV_counts"),
+        (Publish, "$JS.API.STREAM.NAMES"),
+        (Publish, "$JS.ACK.ORDERS.c.1.1.1.1.0"),
     ];
     check(&pops, "fra", Role::Provider, &may, &may_not).await?;
 

@@ -1,5 +1,7 @@
 //! The provider against a real JetStream, over a real NATS server.
 
+mod watching;
+
 use std::time::Duration;
 
 use anyhow::{Result, ensure};

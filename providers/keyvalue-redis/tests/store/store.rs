@@ -1,4 +1,4 @@
-//! The provider against a real Redis, over a real NATS server.
+//! What components do over their links.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use trellis_rpc::Handler;
 
 use super::watch::{Watch, Watching};
 use crate::{
-    backend::{Backend, Linked},
+    backend::Linked,
     config::SettingsError,
     error::LinkError,
     lattice::Lattice,

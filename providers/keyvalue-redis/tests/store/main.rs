@@ -1,0 +1,4 @@
+//! The provider against a real Redis, over a real NATS server.
+
+mod store;
+mod watch;

@@ -253,7 +253,7 @@ fn changed(store: &Store, wanted: &Wanted, message: Message) -> Option<Changed> 
     Some(Changed {
         bucket: wanted.bucket().to_owned(),
         key,
-        value: (!is_deletion).then(|| message.message.payload),
+        value: (!is_deletion).then_some(message.message.payload),
     })
 }
 

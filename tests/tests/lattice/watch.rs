@@ -24,7 +24,7 @@ async fn the_example_hears_of_changes_in_nats() -> Result<()> {
         Ok(js.get_key_value("stock").await?)
     });
     let stock = made.await.with_context(|| lattice.logs())?;
-    let order = async |item: &str| Ok(stock.get(format!("order.{item}")).await?);
+    let order = async |item: &str| -> Result<_> { Ok(stock.get(format!("order.{item}")).await?) };
 
     // The first may be written before the bucket is watched.
     let ordered = until("pears are ordered", || async {

@@ -39,7 +39,7 @@ const WAITING_BYTES: usize = 16 << 20;
 const OVERHEAD: usize = 128;
 /// How often Redis is asked whether it is there still, and announces still.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// What every end of listening means.
+/// What it means that nobody listens.
 const LOST: &str = "what changes meanwhile is not told, for Redis keeps no announcements";
 
 /// Since when nobody listens, where somebody did.
@@ -86,7 +86,7 @@ impl Watch for RedisStore {
         let subscribed = self.subscribe(&channels, wanted).await;
         let (sink, stream, hidden) = match subscribed {
             Ok(subscribed) => subscribed,
-            Err(why) => return why,
+            Err(why) => return format!("{why}: {LOST}"),
         };
         if let Some(since) = place.since.take() {
             let away = since.elapsed();

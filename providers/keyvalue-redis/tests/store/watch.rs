@@ -50,7 +50,7 @@ fn shop<'a>(config: &'a [(&'a str, &'a str)]) -> Side<'a> {
 }
 
 /// The link of a component that is told.
-fn told<'a>(target: &'a str, config: &'a [(&'a str, &'a str)]) -> Side<'a> {
+fn watches<'a>(target: &'a str, config: &'a [(&'a str, &'a str)]) -> Side<'a> {
     Side {
         source: "kv",
         target,
@@ -76,7 +76,7 @@ async fn each_change_of_the_wanted_keys_is_told_once_and_in_order() -> Result<()
     let keys = "key,c*,k*,*t, odd[1]?\\^*";
     let links = vec![
         shop(&[("url", &url)]).link(),
-        told("watcher", &[("url", &url), ("watch", keys)]).link(),
+        watches("watcher", &[("url", &url), ("watch", keys)]).link(),
     ];
     let mut watcher = Watcher::start(&host, "watcher").await?;
     let running = Running::start::<KeyvalueRedis>(&host, host.data("kv", &[], links)?).await?;
@@ -135,8 +135,8 @@ async fn a_bucket_s_watchers_hear_of_that_bucket() -> Result<()> {
     let odd = "odd:*[name]%";
     let links = vec![
         shop(&[("url", &url)]).link(),
-        told("default", &[("url", &url), ("watch", "*")]).link(),
-        told(
+        watches("default", &[("url", &url), ("watch", "*")]).link(),
+        watches(
             "cart",
             &[("url", &url), ("watch", "key,c*"), ("watch_bucket", odd)],
         )
@@ -161,7 +161,7 @@ async fn a_value_that_ends_is_told_as_deleted() -> Result<()> {
     let url = redis.url();
     let links = vec![
         shop(&[("url", &url), ("ttl", "200ms")]).link(),
-        told("watcher", &[("url", &url), ("watch", "*")]).link(),
+        watches("watcher", &[("url", &url), ("watch", "*")]).link(),
     ];
     let mut watcher = Watcher::start(&host, "watcher").await?;
     let running = Running::start::<KeyvalueRedis>(&host, host.data("kv", &[], links)?).await?;
@@ -178,7 +178,7 @@ async fn the_form_of_1x_is_understood() -> Result<()> {
     let url = redis.url();
     let links = vec![
         shop(&[("url", &url)]).link(),
-        told("watcher", &[("URL", &url), ("WATCH", "SET@one,del@two")]).link(),
+        watches("watcher", &[("URL", &url), ("WATCH", "SET@one,del@two")]).link(),
     ];
     let mut watcher = Watcher::start(&host, "watcher").await?;
     let running = Running::start::<KeyvalueRedis>(&host, host.data("kv", &[], links)?).await?;
@@ -202,7 +202,7 @@ async fn a_redis_that_announces_nothing_is_refused_with_what_to_do() -> Result<(
     let url = redis.url();
     let links = vec![
         shop(&[("url", &url)]).link(),
-        told("watcher", &[("url", &url), ("watch", "*")]).link(),
+        watches("watcher", &[("url", &url), ("watch", "*")]).link(),
     ];
     let mut watcher = Watcher::start(&host, "watcher").await?;
     let running = Running::start::<KeyvalueRedis>(&host, host.data("kv", &[], links)?).await?;
@@ -240,7 +240,7 @@ async fn what_is_missing_is_turned_on_and_the_rest_left_on() -> Result<()> {
     ];
     let links = vec![
         shop(&[("url", &url)]).link(),
-        told("watcher", &watch).link(),
+        watches("watcher", &watch).link(),
     ];
     let mut watcher = Watcher::start(&host, "watcher").await?;
     let running = Running::start::<KeyvalueRedis>(&host, host.data("kv", &[], links)?).await?;
@@ -267,20 +267,23 @@ async fn a_redis_that_hides_its_settings_is_followed_all_the_same() -> Result<()
     ];
     let links = vec![
         shop(&[("url", &url)]).link(),
-        told("watcher", &watch).link(),
+        watches("watcher", &watch).link(),
     ];
     let mut watcher = Watcher::start(&host, "watcher").await?;
     let running = Running::start::<KeyvalueRedis>(&host, host.data("kv", &[], links)?).await?;
     changes_are_heard(&host, &mut watcher).await?;
 
-    // One who may look and not change, and one who may read some keys only.
+    // One who may look and not change, and who may read some keys only.
+    host.delete("kv", &watches("watcher", &watch).link())
+        .await?;
+    until_listening(&redis, ":0").await?;
     redis
         .command("CONFIG SET notify-keyspace-events Kl")
         .await?;
     redis
         .command("ACL SETUSER app resetkeys ~mine.* +config|get")
         .await?;
-    host.put("kv", &told("watcher", &watch).link()).await?;
+    host.put("kv", &watches("watcher", &watch).link()).await?;
     let why = host.until_healthy("kv", false).await?;
     ensure!(
         why.contains("field `watch_enable_events`: Redis at 127.0.0.1:")
@@ -328,15 +331,15 @@ async fn a_watch_is_only_for_links_to_a_component() -> Result<()> {
             "target_config: field `watch_bucket`: it has a meaning only beside `watch`",
         ),
         (
-            told("watcher", &[("url", &url)]),
+            watches("watcher", &[("url", &url)]),
             "source_config: field `watch`: is missing",
         ),
         (
-            told("watcher", &[("url", &url), enable]),
+            watches("watcher", &[("url", &url), enable]),
             "source_config: field `watch_enable_events`: it has a meaning only beside `watch`",
         ),
         (
-            told("watcher", &[("url", &url), ("watch", "a,,b")]),
+            watches("watcher", &[("url", &url), ("watch", "a,,b")]),
             "source_config: field `watch`: it has an entry without a key",
         ),
     ] {
@@ -363,14 +366,15 @@ async fn a_redis_that_is_started_again_is_followed_again() -> Result<()> {
     ];
     let links = vec![
         shop(&[("url", &url)]).link(),
-        told("watcher", &watch).link(),
+        watches("watcher", &watch).link(),
     ];
     let mut watcher = Watcher::start(&host, "watcher").await?;
     let running = Running::start::<KeyvalueRedis>(&host, host.data("kv", &[], links)?).await?;
     changes_are_heard(&host, &mut watcher).await?;
     redis.crash().await?;
     until("the provider says that it doesn't follow", || async {
-        let why = host.until_healthy("kv", false).await?;
+        let health = host.health("kv").await?;
+        let why = health.message.unwrap_or_default();
         ensure!(
             why.contains("what changes meanwhile is not told"),
             "{why:?}"
@@ -392,7 +396,7 @@ async fn announcements_that_are_turned_off_are_noticed() -> Result<()> {
     let url = redis.url();
     let links = vec![
         shop(&[("url", &url)]).link(),
-        told("watcher", &[("url", &url), ("watch", "*")]).link(),
+        watches("watcher", &[("url", &url), ("watch", "*")]).link(),
     ];
     let mut watcher = Watcher::start(&host, "watcher").await?;
     let running = Running::start::<KeyvalueRedis>(&host, host.data("kv", &[], links)?).await?;
@@ -416,14 +420,14 @@ async fn a_link_decides_who_is_told() -> Result<()> {
     let (_nats, redis, host) = servers().await?;
     let url = redis.url();
     let watch = [("url", &*url), ("watch", "*")];
-    let links = vec![shop(&[("url", &url)]).link(), told("one", &watch).link()];
+    let links = vec![shop(&[("url", &url)]).link(), watches("one", &watch).link()];
     let mut one = Watcher::start(&host, "one").await?;
     let mut two = Watcher::start(&host, "two").await?;
     let running = Running::start::<KeyvalueRedis>(&host, host.data("kv", &[], links)?).await?;
     changes_are_heard(&host, &mut one).await?;
 
     // The same link leads to another component.
-    host.put("kv", &told("two", &watch).link()).await?;
+    host.put("kv", &watches("two", &watch).link()).await?;
     let default = bucket(&host, "default");
     let redirected = async {
         loop {
@@ -438,10 +442,10 @@ async fn a_link_decides_who_is_told() -> Result<()> {
     ensure!(told.0 == "to", "{told:?}");
 
     // Nothing is told while there is no link.
-    host.delete("kv", &told("two", &watch).link()).await?;
+    host.delete("kv", &watches("two", &watch).link()).await?;
     until_listening(&redis, ":0").await?;
     default.set("key", "unheard").await?;
-    host.put("kv", &told("two", &watch).link()).await?;
+    host.put("kv", &watches("two", &watch).link()).await?;
     until_listening(&redis, ":1").await?;
     changes_are_heard(&host, &mut two).await?;
     running.stop().await?;
@@ -454,7 +458,7 @@ async fn what_was_taken_in_is_told_before_the_provider_ends() -> Result<()> {
     let url = redis.url();
     let links = vec![
         shop(&[("url", &url)]).link(),
-        told("watcher", &[("url", &url), ("watch", "*")]).link(),
+        watches("watcher", &[("url", &url), ("watch", "*")]).link(),
     ];
     // A component that begins and doesn't end before it is let.
     let (begun, mut begins) = mpsc::unbounded_channel();

@@ -3,12 +3,14 @@
 //! can tell what changes in it, [`Watched`] is the provider, and a store a [`Watch`], too.
 
 mod linked;
+mod pattern;
 mod watch;
 mod watched;
 
 use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
+pub use pattern::KeyPattern;
 pub use trellis_rpc::interface::keyvalue::{Error, KeyResponse};
 use trellis_rpc::{
     CallContext, CallError, Handler, IncomingCall, Outgoing,

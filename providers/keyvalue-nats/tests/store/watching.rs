@@ -1,7 +1,10 @@
 //! Components are told what changes in a bucket.
 
+use std::collections::HashSet;
+
 use anyhow::{Result, ensure};
 use async_nats::jetstream::{self, kv};
+use futures::{TryStreamExt as _, future::try_join_all};
 use trellis_keyvalue_nats::KeyvalueNats;
 use trellis_provider::contract::ResolvedLink;
 use trellis_provider_testkit::{
@@ -146,7 +149,6 @@ async fn what_changes_while_nats_is_started_again_is_told_then() -> Result<()> {
 }
 
 async fn consumers(stream: &jetstream::stream::Stream) -> Result<Vec<String>> {
-    use futures::TryStreamExt as _;
     Ok(stream.consumer_names().try_collect().await?)
 }
 
@@ -252,7 +254,7 @@ async fn a_link_that_can_not_be_is_refused_by_its_field() -> Result<()> {
         (told(&[])?, "source_config: field `watch`: is missing"),
         (
             told(&[("watch", "a,,b")])?,
-            "source_config: field `watch`: has an empty entry",
+            "source_config: field `watch`: it has an entry without a key",
         ),
         (
             told(&[("watch_bucket", "cart")])?,
@@ -299,6 +301,35 @@ async fn a_link_that_can_not_be_is_refused_by_its_field() -> Result<()> {
     host.until_healthy("kv", true).await?;
     store.put("key", "1".into()).await?;
     shop.hears("default", "key", Some("1")).await?;
+    running.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_many_changes_at_once_each_is_told() -> Result<()> {
+    let nats = NatsServer::start().await?;
+    let host = Host::on(&nats).await?;
+    let mut shop = Watcher::start(&host, "shop").await?;
+    let links = vec![
+        side("shop", &[]).link(),
+        watch("shop", &[("watch", "*")], "default")?,
+    ];
+    let running = Running::start::<KeyvalueNats>(&host, host.data("kv", &[], links)?).await?;
+    let default = bucket(&host, "shop", "default");
+    let stream = jetstream::new(host.client().clone())
+        .get_stream("KV_shop")
+        .await?;
+    let before = consumers(&stream).await?;
+    let keys = (0..3000).map(|number| format!("key-{number}"));
+    let set = keys.map(|key| async move { default.set(&key, "x").await });
+    try_join_all(set).await?;
+    let mut told = HashSet::new();
+    while told.len() < 3000 {
+        let (key, _) = shop.next("default").await?;
+        ensure!(told.insert(key.clone()), "{key} is told twice");
+    }
+    // By one and the same consumer: nothing was lost on its way.
+    ensure!(before.len() == 1 && consumers(&stream).await? == before);
     running.stop().await?;
     Ok(())
 }

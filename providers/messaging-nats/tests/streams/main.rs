@@ -3,4 +3,5 @@
 mod faults;
 mod handling;
 mod kit;
+mod pops;
 mod settings;

@@ -112,12 +112,13 @@ impl RedisStore {
         channels: &Channels,
         wanted: &Wanted,
     ) -> Result<(PubSubSink, PubSubStream, bool), String> {
-        let subscribing = async {
-            let (mut sink, stream) = self.client().get_async_pubsub().await?.split();
-            sink.psubscribe(&channels.patterns).await?;
-            RedisResult::Ok((sink, stream))
-        };
-        let (sink, stream) = self.in_time(subscribing).await?;
+        let connecting = self.in_time(self.client().get_async_pubsub()).await;
+        let (mut sink, stream) = connecting?.split();
+        let subscribing = self.in_time(sink.psubscribe(&channels.patterns));
+        subscribing.await.map_err(|why| {
+            let prefix = &channels.prefix;
+            format!("{why}: the user has to be allowed to listen to {prefix}KEY for each entry of `watch`")
+        })?;
         // Each time anew: a Redis that was started again has forgotten what it was told to announce.
         let announcing = self.announcing(wanted.enables_events()).await;
         let announcing = announcing.map_err(|error| error.to_string())?;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo};
+use redis::{
+    ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo,
+    io::tcp::TcpSettings,
+};
 use serde::Deserialize;
 use trellis_provider::config::SettingsError;
 
@@ -17,6 +20,10 @@ const DEFAULT_RESPONSE_TIMEOUT_MS: u64 = 1000;
 /// What a timeout may be, in milliseconds.
 const TIMEOUT_BOUNDS_MS: std::ops::RangeInclusive<u64> = 1..=600_000;
 
+/// How long Redis' machine may leave something unacknowledged before the connection is given up. The client alone never does,
+/// and the system does after a quarter of an hour.
+#[cfg(target_os = "linux")]
+const GIVEN_UP: Duration = Duration::from_secs(10);
 /// Which bucket is watched when nobody says so.
 const DEFAULT_BUCKET: &str = "default";
 
@@ -172,7 +179,10 @@ impl Settings {
             // With RESP3 the client sees at once that the server is gone, and not only by the next call's failure.
             redis = redis.set_protocol(ProtocolVersion::RESP3);
         }
-        Ok(info.set_redis_settings(redis))
+        let tcp = TcpSettings::default();
+        #[cfg(target_os = "linux")]
+        let tcp = tcp.set_user_timeout(GIVEN_UP);
+        Ok(info.set_redis_settings(redis).set_tcp_settings(tcp))
     }
 
     /// Where it is, fit to be shown: without user and password.

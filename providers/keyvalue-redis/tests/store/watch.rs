@@ -297,6 +297,17 @@ async fn a_redis_that_hides_its_settings_is_followed_all_the_same() -> Result<()
     host.until_healthy("kv", true).await?;
     redis.command("MSET theirs unheard mine.x heard").await?;
     watcher.hears("default", "mine.x", Some("heard")).await?;
+
+    // One who may not listen.
+    redis.command("ACL SETUSER app resetchannels").await?;
+    until("it is told why nothing is heard", || async {
+        let health = host.health("kv").await?;
+        let why = health.message.unwrap_or_default();
+        let listen = "access denied: the user has to be allowed to listen to __keyspace@0__:KEY";
+        ensure!(why.contains(listen), "{why:?}");
+        Ok(())
+    })
+    .await?;
     running.stop().await?;
     Ok(())
 }
@@ -384,6 +395,39 @@ async fn a_redis_that_is_started_again_is_followed_again() -> Result<()> {
     .await?;
     redis.resume().await?;
     redis.command("SET key missed").await?;
+    host.until_healthy("kv", true).await?;
+    changes_are_heard(&host, &mut watcher).await?;
+    running.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_has_fallen_silent_is_given_up() -> Result<()> {
+    let (_nats, redis, host) = servers().await?;
+    let url = redis.url();
+    let watch = [
+        ("url", &*url),
+        ("watch", "*"),
+        ("connection_timeout_ms", "500"),
+        ("response_timeout_ms", "200"),
+    ];
+    let links = vec![
+        shop(&[("url", &url)]).link(),
+        watches("watcher", &watch).link(),
+    ];
+    let mut watcher = Watcher::start(&host, "watcher").await?;
+    let running = Running::start::<KeyvalueRedis>(&host, host.data("kv", &[], links)?).await?;
+    changes_are_heard(&host, &mut watcher).await?;
+    // Its connections stay open, and nothing is answered.
+    redis.command("CLIENT PAUSE 12000 ALL").await?;
+    until("the watch is given up", || async {
+        let health = host.health("kv").await?;
+        let why = health.message.unwrap_or_default();
+        let late = "did not answer within 700 ms: what changes meanwhile is not told";
+        ensure!(why.contains(late), "{why:?}");
+        Ok(())
+    })
+    .await?;
     host.until_healthy("kv", true).await?;
     changes_are_heard(&host, &mut watcher).await?;
     running.stop().await?;

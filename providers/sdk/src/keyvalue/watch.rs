@@ -1,6 +1,6 @@
 //! Telling components what changes in a store: `wasi:keyvalue/watcher`, over links from the provider to the component.
 //!
-//! A change is told once, and those of one key in their order. What a component could not be told, because it was not there
+//! Each process of a provider tells a change once, and those of one key in their order. What a component could not be told, because it was not there
 //! for a while or failed, is logged and left: a change is news, and the store has the value.
 
 use std::{

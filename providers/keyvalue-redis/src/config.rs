@@ -179,7 +179,8 @@ impl Settings {
             // With RESP3 the client sees at once that the server is gone, and not only by the next call's failure.
             redis = redis.set_protocol(ProtocolVersion::RESP3);
         }
-        let tcp = TcpSettings::default();
+        // Over a link with a delay, a call's command would else wait until the earlier ones are answered.
+        let tcp = TcpSettings::default().set_nodelay(true);
         #[cfg(target_os = "linux")]
         let tcp = tcp.set_user_timeout(GIVEN_UP);
         Ok(info.set_redis_settings(redis).set_tcp_settings(tcp))

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use trellis_lattice::{ComponentId, Link, LinkKey, LinkName, Within, event::Event};
+use trellis_lattice::{
+    ComponentId, HostId, Link, LinkKey, LinkName, Within, control::host::ProviderDescription,
+    event::Event,
+};
 
 use crate::{
     exit::{NoAnswer, Usage},
@@ -123,12 +126,26 @@ impl LinkCommand {
 /// It refuses the link.
 async fn accepted(session: &Session, link: &Link, outcome: Outcome) -> anyhow::Result<()> {
     let is_end = |id: &ComponentId| *id == link.source_id || *id == link.target;
-    let inventories = session.inventories().await?;
-    let mut providers = inventories.iter().flat_map(|host| &host.providers);
-    if !providers.any(|provider| is_end(&provider.id)) {
+    let ends = async || -> anyhow::Result<Vec<(HostId, ProviderDescription)>> {
+        let inventories = session.inventories().await?.into_iter();
+        let ends = inventories.flat_map(|host| {
+            let id = host.host_id;
+            let providers = host.providers.into_iter();
+            providers.map(move |provider| (id.clone(), provider))
+        });
+        Ok(ends.filter(|(_, provider)| is_end(&provider.id)).collect())
+    };
+    if ends().await?.is_empty() {
         return Ok(());
     }
     let named = format!("link {} {}", link.key(), link.target);
+    // Whoever doesn't name it is well, or ill for a reason of its own.
+    let judge = |provider: &ComponentId, host: &HostId, why: &str| match why.contains(&named) {
+        true => Err(format!(
+            "provider {provider} on host {host} refuses it: {why}; put its configuration right (`trellis config put`) and it is used at once"
+        )),
+        false => Ok(()),
+    };
     let what = format!("the link is kept, but not used: {}", link.key());
     let verdict = outcome.wait(session, &what, |event| match event {
         Event::HealthCheckPassed(check)
@@ -137,14 +154,7 @@ async fn accepted(session: &Session, link: &Link, outcome: Outcome) -> anyhow::R
             if is_end(&check.provider_id) =>
         {
             let why = check.message.as_deref().unwrap_or_default();
-            Some(match why.contains(&named) {
-                true => Err(format!(
-                    "provider {} on host {} refuses it: {why}; put its configuration right (`trellis config put`) and it is used at once",
-                    check.provider_id, check.host_id
-                )),
-                // It is well, or ill for a reason of its own.
-                false => Ok(()),
-            })
+            Some(judge(&check.provider_id, &check.host_id, why))
         }
         _ => None,
     });
@@ -152,6 +162,11 @@ async fn accepted(session: &Session, link: &Link, outcome: Outcome) -> anyhow::R
         Ok(Err(error)) if error.is::<NoAnswer>() => {}
         Ok(verdict) => return verdict,
         Err(_) => {}
+    }
+    // No news: it was put before as it is now. What was said of it then is so still.
+    for (host, provider) in ends().await? {
+        let why = provider.unhealthy.unwrap_or_default();
+        judge(&provider.id, &host, &why).map_err(|why| anyhow::anyhow!("{what}: {why}"))?;
     }
     // One that says nothing, refuses nothing.
     Ok(())

@@ -121,6 +121,7 @@ impl Providers {
                 revision: 0,
                 annotations: request.annotations.clone().unwrap_or_default(),
                 not_ready: Some("it is being started".into()),
+                unhealthy: None,
             },
             config: request.config.clone(),
             stop: CancellationToken::new(),
@@ -158,6 +159,13 @@ impl Providers {
     fn set_not_ready(&self, id: &ComponentId, why: Option<String>) {
         if let Some(mut entry) = self.entries.get_mut(id) {
             entry.description.not_ready = why;
+        }
+    }
+
+    /// Notes why a provider is unhealthy, or that it isn't.
+    fn set_unhealthy(&self, id: &ComponentId, why: Option<String>) {
+        if let Some(mut entry) = self.entries.get_mut(id) {
+            entry.description.unhealthy = why;
         }
     }
 

@@ -207,7 +207,7 @@ impl Observed {
                 (component.id.clone(), known)
             })
             .collect();
-        // An inventory says nothing of health.
+        // An inventory of 1.x says nothing of health, and one of ours nothing of what is healthy.
         let mut before = std::mem::take(&mut host.providers);
         host.providers = inventory
             .providers
@@ -218,7 +218,9 @@ impl Observed {
                     annotations: provider.annotations.clone(),
                     unhealthy: before
                         .remove(&provider.id)
-                        .and_then(|provider| provider.unhealthy),
+                        .and_then(|provider| provider.unhealthy)
+                        .filter(|_| provider.unhealthy.is_none())
+                        .or(provider.unhealthy.clone()),
                     not_ready: provider.not_ready.clone(),
                 };
                 (provider.id.clone(), known)

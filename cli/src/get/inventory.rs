@@ -69,7 +69,13 @@ impl fmt::Display for Inventory {
             return writeln!(f, "  no providers");
         }
         const COLUMNS: &[&str] = &["PROVIDER", "NAME", "REVISION", "IMAGE"];
-        table(f, "  ", COLUMNS, host.providers.iter().map(provider))
+        table(f, "  ", COLUMNS, host.providers.iter().map(provider))?;
+        for provider in &host.providers {
+            if let Some(why) = provider.not_ready.as_ref().or(provider.unhealthy.as_ref()) {
+                writeln!(f, "  {} does not work: {why}", provider.id)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -82,6 +82,7 @@ pub(super) async fn supervise(host: &Arc<Host>, provider: &Provider, stop: Cance
             unwell: None,
             told: Arc::default(),
         };
+        host.providers.set_unhealthy(id, None);
         match run.run(&stop).await {
             Ended::Stopped => break,
             Ended::Renewed => {
@@ -459,6 +460,8 @@ impl Run<'_> {
             News::Passed => self.unwell = None,
             News::Failed(why) => self.unwell = Some(why.clone()),
         }
+        let id = &self.provider.description.id;
+        self.host.providers.set_unhealthy(id, self.unwell.clone());
         if self.waits_for.is_some() {
             return self.tell_trouble().await;
         }

@@ -190,6 +190,9 @@ pub struct ProviderDescription {
     /// Ours: why it does not work yet, such as that it is being started; none once it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_ready: Option<String>,
+    /// Ours: why it is unhealthy, as it says itself or as its host sees it; none while it is healthy, or was not asked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unhealthy: Option<String>,
 }
 
 /// Stops a host.

@@ -376,3 +376,36 @@ impl Observed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use trellis_lattice::event::HealthCheck;
+
+    use super::*;
+
+    #[test]
+    fn an_inventory_says_why_a_provider_is_unhealthy_and_one_of_1x_does_not() {
+        let inventory = |unhealthy: Option<&str>| -> HostInventory {
+            let provider = json!({ "id": "kv", "unhealthy": unhealthy });
+            serde_json::from_value(json!({ "host_id": "N", "providers": [provider] })).unwrap()
+        };
+        let host = HostId::new("N").unwrap();
+        let mut observed = Observed::default();
+        let seen = |observed: &Observed| observed.hosts[&host].providers["kv"].unhealthy.clone();
+        observed.inventory(&inventory(Some("no url")));
+        assert_eq!(seen(&observed).as_deref(), Some("no url"));
+        observed.inventory(&inventory(None));
+        assert_eq!(seen(&observed).as_deref(), Some("no url"));
+        observed.inventory(&inventory(Some("no key")));
+        assert_eq!(seen(&observed).as_deref(), Some("no key"));
+        let passed = Event::HealthCheckPassed(HealthCheck {
+            host_id: host.clone(),
+            provider_id: ComponentId::new("kv").unwrap(),
+            message: None,
+        });
+        observed.event(&host, &passed);
+        observed.inventory(&inventory(None));
+        assert_eq!(seen(&observed), None);
+    }
+}

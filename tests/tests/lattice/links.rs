@@ -140,6 +140,11 @@ async fn what_a_provider_refuses_is_known_when_the_link_is_put() -> Result<()> {
             anyhow::ensure!(told.contains(word), "{told}");
         }
     }
+    let shown = lattice.succeed(&["get", "inventory"]).await?;
+    anyhow::ensure!(
+        shown.contains("kv-b does not work: link counter"),
+        "{shown}"
+    );
     lattice.config("other", &[("url", &b.url())]).await?;
     lattice.succeed(&put).await?;
 

@@ -18,7 +18,10 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::{
     ComponentId,
-    control::{host::ProviderDescription, provider::StartProvider},
+    control::{
+        host::{ComponentStats, ProviderDescription},
+        provider::StartProvider,
+    },
     event::EventClaims,
 };
 
@@ -122,6 +125,7 @@ impl Providers {
                 annotations: request.annotations.clone().unwrap_or_default(),
                 not_ready: Some("it is being started".into()),
                 unhealthy: None,
+                stats: None,
             },
             config: request.config.clone(),
             stop: CancellationToken::new(),
@@ -166,6 +170,13 @@ impl Providers {
     fn set_unhealthy(&self, id: &ComponentId, why: Option<String>) {
         if let Some(mut entry) = self.entries.get_mut(id) {
             entry.description.unhealthy = why;
+        }
+    }
+
+    /// Notes what a provider says of its calls.
+    fn set_stats(&self, id: &ComponentId, stats: Option<ComponentStats>) {
+        if let Some(mut entry) = self.entries.get_mut(id) {
+            entry.description.stats = stats;
         }
     }
 

@@ -6,7 +6,6 @@
 //! - `machine`, `engine`, `ticker`, `fair`, `cache`: what all actors share.
 //! - `module`, `interface`, `dynamic`: a component's imports and exports.
 //! - `actor`, `gate`, `entered`, `instances`, `scope`, `state`, `failure`: one actor, one call, what it may use, how it fails.
-//! - `stats`: how its calls went.
 //! - `local`: calls between actors of one host.
 //! - `serve`: the calls that actors answer. `offer`: the interfaces that actors are offered. `http`: for both.
 
@@ -32,7 +31,6 @@ mod output;
 mod scope;
 mod serve;
 mod state;
-mod stats;
 mod ticker;
 
 use std::sync::{
@@ -55,8 +53,6 @@ pub use error::{LoadError, RuntimeError, StartError};
 pub use instances::LiveInstance;
 pub use local::{Local, LocalActors};
 pub use module::Module;
-pub(crate) use stats::Present;
-pub use stats::Stats;
 
 use cache::{Cache, ContentHash};
 use fair::Fair;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::Config,
+    control::host::ComponentStats,
     decode::{DecodeError, from_json},
     id::{ComponentId, HostId, LatticeName},
     link::ResolvedLink,
@@ -183,6 +184,17 @@ pub struct Health {
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// What a provider answers to a health request: its health, and more where it is ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthAnswer {
+    /// All that 1.x knows.
+    #[serde(flatten)]
+    pub health: Health,
+    /// Ours: how its calls went since it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<ComponentStats>,
 }
 
 /// A host asks a provider to drain and exit.

@@ -3,6 +3,7 @@
 //! - [`call`]: what a call is, from the caller's and from the callee's side, the same on every route.
 //! - [`value`], [`codec`]: the value encoding, for dynamic values and for Rust types.
 //! - [`nats`]: the NATS route; [`socket`]: the one over Unix sockets.
+//! - [`stats`]: how calls went, for whoever answers them.
 //! - [`interface`]: the wire forms of the interfaces that Trellis types itself.
 
 pub mod call;
@@ -18,6 +19,7 @@ pub mod nats;
 mod root;
 mod serving;
 pub mod socket;
+pub mod stats;
 pub mod trace;
 pub mod trail;
 pub mod value;

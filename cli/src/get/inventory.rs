@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use trellis_lattice::control::host::{
-    CallsMade, ComponentDescription, Host, HostInventory, ProviderDescription,
+    CallsMade, ComponentDescription, ComponentStats, Host, HostInventory, ProviderDescription,
 };
 
 use crate::output::{Row as _, or_dash, pairs, table};
@@ -74,6 +74,15 @@ impl fmt::Display for Inventory {
             if let Some(why) = provider.not_ready.as_ref().or(provider.unhealthy.as_ref()) {
                 writeln!(f, "  {} does not work: {why}", provider.id)?;
             }
+            let Some(stats) = &provider.stats else {
+                continue;
+            };
+            if stats.calls > 0 {
+                writeln!(f, "  calls of {}: {}", provider.id, answered(stats))?;
+            }
+            if !stats.made.is_none() {
+                writeln!(f, "  calls made by {}: {}", provider.id, calls(stats.made))?;
+            }
         }
         Ok(())
     }
@@ -102,6 +111,16 @@ fn calls(made: CallsMade) -> String {
     .join(", ")
 }
 
+/// How calls went that were answered.
+fn answered(stats: &ComponentStats) -> String {
+    let mut text = format!("{} answered, {} failed", stats.calls, stats.errors);
+    if let Some(within) = stats.within(0.99) {
+        let within = humantime::format_duration(within);
+        text.push_str(&format!(", 99 of 100 within {within}"));
+    }
+    text
+}
+
 fn component(component: &ComponentDescription) -> Vec<String> {
     vec![
         component.id.to_string(),
@@ -124,6 +143,29 @@ fn provider(provider: &ProviderDescription) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_are_told_with_how_long_they_took() {
+        let mut stats = ComponentStats {
+            calls: 200,
+            errors: 3,
+            latency: vec![0, 0, 150, 47, 0, 3],
+            ..ComponentStats::default()
+        };
+        assert_eq!(
+            answered(&stats),
+            "200 answered, 3 failed, 99 of 100 within 32us"
+        );
+        stats.latency = vec![0, 10];
+        assert!(
+            answered(&stats).ends_with("within 2us"),
+            "{}",
+            answered(&stats)
+        );
+        // Longer than is counted.
+        stats.latency = vec![1; ComponentStats::BUCKETS];
+        assert_eq!(answered(&stats), "200 answered, 3 failed");
+    }
 
     #[test]
     fn calls_are_told_by_the_way_they_went() {

@@ -14,11 +14,14 @@ use arc_swap::ArcSwapOption;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use trellis_lattice::ComponentId;
-use trellis_rpc::{CallError, Handler, IncomingCall, Outgoing};
+use trellis_rpc::{
+    CallError, Handler, IncomingCall, Outgoing,
+    stats::{Present, Stats},
+};
 
 use crate::{
     host::Host,
-    runtime::{Actor, Entered, Limits, Stats, stopping},
+    runtime::{Actor, Entered, Limits, stopping},
 };
 
 /// The door of one component with one image.
@@ -217,7 +220,7 @@ impl fmt::Debug for Door {
 /// A call's place among those that wait.
 struct Waiting {
     door: Arc<Door>,
-    _present: crate::runtime::Present,
+    _present: Present,
 }
 
 impl Waiting {

@@ -9,14 +9,14 @@ use trellis_lattice::{
     config::Config,
     control::component::{ComponentExports, ComponentLimits, ExportedFunction},
 };
-use trellis_rpc::nats::ServeOptions;
+use trellis_rpc::{nats::ServeOptions, stats::Stats};
 
 use super::{ComponentError, Running, Wanted, door::Door};
 use crate::{
     host::Host,
     image::Local,
     round_trip::round_trip,
-    runtime::{Actor, ActorOptions, Limits, Module, Stats},
+    runtime::{Actor, ActorOptions, Limits, Module},
 };
 
 /// Starts a component and lets calls in.

@@ -7,7 +7,12 @@ use tokio::{
     sync::{Notify, mpsc},
     time::Instant,
 };
-use trellis_lattice::{HostId, from_json, header, provider::Health};
+use trellis_lattice::{
+    HostId,
+    control::host::ComponentStats,
+    from_json, header,
+    provider::{Health, HealthAnswer},
+};
 
 /// How long a provider may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -35,6 +40,20 @@ pub(crate) enum News {
     Same(Option<String>),
 }
 
+/// An answer, and what it means.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) news: News,
+    /// How the provider's calls went, where it says.
+    pub(crate) stats: Option<ComponentStats>,
+}
+
+impl Heard {
+    fn of(news: News) -> Self {
+        Self { news, stats: None }
+    }
+}
+
 /// Whom to ask: the provider of one host. Others of its id, on other hosts, hear the 1.x form of the question too, and the
 /// first answer to that may be theirs.
 #[derive(Clone, Debug)]
@@ -53,7 +72,7 @@ pub(crate) async fn watch(
     asked: Asked,
     interval: Duration,
     told: &Notify,
-    news: mpsc::Sender<News>,
+    news: mpsc::Sender<Heard>,
 ) {
     let started = Instant::now();
     let mut record = Record::default();
@@ -63,7 +82,7 @@ pub(crate) async fn watch(
         let mut up = record.up;
         if answer.is_ok() && !up {
             up = true;
-            if news.send(News::Up).await.is_err() {
+            if news.send(Heard::of(News::Up)).await.is_err() {
                 return;
             }
         }
@@ -73,12 +92,17 @@ pub(crate) async fn watch(
             continue;
         }
         record.up = up;
+        let (answer, stats) = match answer {
+            Ok(HealthAnswer { health, stats }) => (Ok(health), stats),
+            Err(why) => (Err(why), None),
+        };
         let verdict = answer.and_then(|health| match health {
             Health { healthy: true, .. } => Ok(()),
             Health { message, .. } => Err(message.unwrap_or_else(|| "unhealthy".to_owned())),
         });
         if let Some(sure) = record.judge(verdict) {
-            if news.send(sure).await.is_err() {
+            let heard = Heard { news: sure, stats };
+            if news.send(heard).await.is_err() {
                 return;
             }
             tokio::select! {
@@ -92,7 +116,7 @@ pub(crate) async fn watch(
 }
 
 impl Asked {
-    async fn ask(&self, client: &Client) -> Result<Health, String> {
+    async fn ask(&self, client: &Client) -> Result<HealthAnswer, String> {
         let silent = || "it does not listen for health requests".to_owned();
         let answer = match request(client, self.own.clone()).await {
             Ok(Some(answer)) => answer,

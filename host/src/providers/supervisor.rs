@@ -27,7 +27,7 @@ use trellis_lattice::{
 use super::{
     Provider,
     delivery::{Delivery, Told},
-    health::{self, News},
+    health::{self, Heard, News},
     process::Process,
     vault::Vault,
 };
@@ -281,7 +281,10 @@ impl Run<'_> {
                     links_changed = true;
                 }
                 () = &mut started_anyway, if !self.started => self.tell_started().await,
-                Some(news) = news.recv() => {
+                Some(Heard { news, stats }) = news.recv() => {
+                    if stats.is_some() {
+                        host.providers.set_stats(id, stats);
+                    }
                     if news == News::Up {
                         self.tell_started().await;
                         // It reads host data before it listens: what changed between was not heard.
@@ -300,7 +303,7 @@ impl Run<'_> {
     }
 
     /// Asks for its health in a task that ends when it is dropped.
-    fn watch_health(&self) -> (mpsc::Receiver<News>, JoinSet<()>) {
+    fn watch_health(&self) -> (mpsc::Receiver<Heard>, JoinSet<()>) {
         let (sender, news) = mpsc::channel(4);
         let mut task = JoinSet::new();
         let (subjects, id) = (&self.host.subjects, &self.provider.description.id);

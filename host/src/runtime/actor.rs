@@ -14,7 +14,10 @@ use futures::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trellis_lattice::{ComponentId, LinkName};
-use trellis_rpc::{CallError, Handler, IncomingCall, Outgoing};
+use trellis_rpc::{
+    CallError, Handler, IncomingCall, Outgoing,
+    stats::{self, Stats},
+};
 
 use super::{
     ActorOptions, Description, Limits, Module, Runtime, StartError,
@@ -28,7 +31,6 @@ use super::{
     module::Answers,
     scope::Scope,
     serve::{self, Answered},
-    stats::{self, Stats},
     ticker::Running,
 };
 use crate::links::{LinkTable, Slot, SlotKey};

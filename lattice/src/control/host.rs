@@ -110,7 +110,7 @@ pub struct ComponentDescription {
     pub dormant: bool,
 }
 
-/// How a component's calls went on a host, since it runs there with its present image.
+/// How the calls of a component, or of a provider, went on a host, since it runs there with its present image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentStats {
     /// Calls that ended.
@@ -168,6 +168,22 @@ impl CallsMade {
 impl ComponentStats {
     /// How many numbers [`Self::latency`] has at most: up to about 67 seconds.
     pub const BUCKETS: usize = 27;
+
+    /// A time that so large a part of the calls (0.99 for 99 of 100) did not take; none without calls, or where it is longer
+    /// than what is counted.
+    pub fn within(&self, part: f64) -> Option<Duration> {
+        let all: u64 = self.latency.iter().sum();
+        if all == 0 {
+            return None;
+        }
+        let wanted = all as f64 * part;
+        let mut counted = 0;
+        let index = self.latency.iter().position(|count| {
+            counted += count;
+            counted as f64 >= wanted
+        })?;
+        (index + 1 < Self::BUCKETS).then(|| Duration::from_micros(1 << index))
+    }
 }
 
 /// A provider on a host.
@@ -193,6 +209,9 @@ pub struct ProviderDescription {
     /// Ours: why it is unhealthy, as it says itself or as its host sees it; none while it is healthy, or was not asked yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unhealthy: Option<String>,
+    /// Ours: how the calls to it went, and how many it made, as it said when its health was last asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<ComponentStats>,
 }
 
 /// Stops a host.

@@ -140,6 +140,15 @@ pub fn from_config<T: DeserializeOwned>(
     })
 }
 
+/// The names of a configuration's fields, with those that serde's `alias` gives them. A type that is no struct has none.
+pub(crate) fn names<T: DeserializeOwned>() -> &'static [&'static str] {
+    let nothing = BTreeMap::new();
+    let mut fields = Fields::new(&nothing);
+    // An error is expected: there may be fields that must be there.
+    let _ = T::deserialize(&mut fields);
+    fields.known
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;

@@ -13,10 +13,12 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use trellis_lattice::{
     HostId, LinkKey, ResolvedLink,
     config::Config,
+    control::host::ComponentStats,
     from_json, header,
-    provider::{Health, HostData, Shutdown},
+    provider::{Health, HealthAnswer, HostData, Shutdown},
     subject::Subjects,
 };
+use trellis_rpc::stats::Stats;
 
 use crate::{
     config::from_config,
@@ -112,6 +114,7 @@ impl Control {
         first_links: Vec<ResolvedLink>,
         subscriptions: Subscriptions,
         own_secrets: Secrets,
+        stats: Arc<Stats>,
     ) -> Self {
         let (ready, links_ready) = oneshot::channel();
         let no_more_links = CancellationToken::new();
@@ -136,13 +139,13 @@ impl Control {
         ));
         // Not before the provider is ready: a host takes the first answer as the sign that it works.
         let (answer, answers) = oneshot::channel();
-        let host = lattice.host_id().clone();
+        let lattice = lattice.clone();
         let [shared, own] = subscriptions.health;
         let requests = futures::stream::select(shared, own);
         tasks.spawn(async move {
             // An error means that it is ending before it was ready.
             let _ = answers.await;
-            answer_health(client, &host, provider, failures, requests).await
+            answer_health(&lattice, &stats, provider, failures, requests).await
         });
         Self {
             tasks,
@@ -259,21 +262,29 @@ async fn follow_link<P: Provider>(links: &mut Links<P>, message: &Message) {
 }
 
 async fn answer_health<P: Provider>(
-    client: Client,
-    host: &HostId,
+    lattice: &Lattice,
+    stats: &Stats,
     provider: Arc<P>,
     failures: watch::Receiver<Vec<String>>,
     mut requests: impl Stream<Item = Message> + Unpin,
 ) -> Ended {
     while let Some(request) = requests.next().await {
         let Some(reply) = request.reply else { continue };
-        let health = health(&*provider, &failures).await;
-        match serde_json::to_vec(&health) {
+        let answer = HealthAnswer {
+            health: health(&*provider, &failures).await,
+            stats: Some(ComponentStats {
+                made: lattice.calls_made(),
+                ..stats.tell()
+            }),
+        };
+        match serde_json::to_vec(&answer) {
             Ok(payload) => {
                 // Another host that runs a provider of this id is not to take the answer for that one's.
                 let mut headers = HeaderMap::new();
-                headers.insert(header::HOST, host.as_str());
-                let told = client.publish_with_headers(reply, headers, payload.into());
+                headers.insert(header::HOST, lattice.host_id().as_str());
+                let told = lattice
+                    .nats()
+                    .publish_with_headers(reply, headers, payload.into());
                 refused(told.await);
             }
             Err(error) => tracing::error!(%error, "the health can't be told"),

@@ -19,6 +19,9 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// The provider's name, in logs and in NATS' own monitoring.
     const NAME: &'static str;
 
+    /// What it does and what its configuration means, for its `--help`; `include_str!("../README.md")` is a good one.
+    const ABOUT: &'static str = "";
+
     /// The provider's own configuration; [`crate::config::NoConfig`] for none.
     type Config: DeserializeOwned + Send;
     /// A link's `source_config`, when the provider is its source.

@@ -1,6 +1,6 @@
 //! A provider's life: host data, NATS, links, calls, and a clean end.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -8,13 +8,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use trellis_lattice::provider::HostData;
-use trellis_rpc::ServeOptions;
+use trellis_rpc::{ServeOptions, stats::Stats};
 
 use crate::{
     config::from_config,
     control::{Control, Subscriptions},
+    counted,
     error::RunError,
-    host_data,
+    help, host_data,
     lattice::{Lattice, Serving, nats_settings},
     links::Links,
     logging,
@@ -31,11 +32,17 @@ const MAX_CALLS: usize = 4096;
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs a provider as this process: reads the host data from standard input, logs to standard error, and ends on
-/// SIGTERM, SIGINT, the host's shutdown message, or, where the host keeps standard input open, on its end.
+/// SIGTERM, SIGINT, the host's shutdown message, or, where the host keeps standard input open, on its end. With `--help` it
+/// says how it is started and what can be configured, and ends.
 ///
 /// # Errors
 /// [`RunError`]; its [`RunError::exit_code`] is for the process.
 pub async fn run<P: Provider>() -> Result<(), RunError> {
+    if let Some(help) = help::asked::<P>(std::env::args_os()) {
+        // A reader that has gone is no error.
+        let _ = std::io::stdout().write_all(help.as_bytes());
+        return Ok(());
+    }
     let (data, host_gone) = host_data::read().await?;
     logging::start(&data);
     let stop = CancellationToken::new();
@@ -104,6 +111,7 @@ pub async fn run_with_host_data<P: Provider>(
     let provider = Arc::new(provider.map_err(|error| RunError::Start(error.to_string()))?);
     let place = data.trellis_place.clone();
     let links = Links::new(provider.clone(), data.provider_key.clone(), place, keys);
+    let stats = Arc::default();
     let mut control = Control::start(
         &lattice,
         provider.clone(),
@@ -111,11 +119,12 @@ pub async fn run_with_host_data<P: Provider>(
         data.link_definitions,
         subscriptions,
         own_secrets,
+        Arc::clone(&stats),
     );
     let mut serving = None;
     let outcome = tokio::select! {
         () = stop.cancelled() => Ok(()),
-        outcome = work(&mut control, &provider, &lattice, &mut serving) => outcome,
+        outcome = work(&mut control, &provider, &lattice, &stats, &mut serving) => outcome,
     };
     // Health is still answered.
     control.end_links().await;
@@ -145,12 +154,13 @@ async fn work<P: Provider>(
     control: &mut Control,
     provider: &Arc<P>,
     lattice: &Lattice,
+    stats: &Arc<Stats>,
     serving: &mut Option<Serving>,
 ) -> Result<(), RunError> {
     if let Err(ended) = control.links_ready().await {
         return ended.map_or(Ok(()), Err);
     }
-    *serving = serve(provider, lattice).await?;
+    *serving = serve(provider, lattice, stats).await?;
     control.answer_health();
     tracing::info!(provider = %lattice.provider_id(), name = P::NAME, lattice = %lattice.name(), "ready");
     control.ended().await
@@ -171,10 +181,12 @@ fn own_secrets(data: &HostData) -> Secrets {
 async fn serve<P: Provider>(
     provider: &Arc<P>,
     lattice: &Lattice,
+    stats: &Arc<Stats>,
 ) -> Result<Option<Serving>, RunError> {
     let Some(handler) = provider.handler() else {
         return Ok(None);
     };
+    let handler = counted::calls(handler, stats.clone());
     let options = ServeOptions {
         max_in_flight: MAX_CALLS,
         default_deadline: DEFAULT_DEADLINE,

@@ -8,7 +8,7 @@ use trellis_provider::{
     Health, HostData,
     contract::{
         ComponentId, HostId, LatticeName, LinkName, Place, ResolvedLink, connect::NatsSettings,
-        subject::Subjects,
+        control::host::ComponentStats, provider::HealthAnswer, subject::Subjects,
     },
     rpc::{
         CallContext,
@@ -154,6 +154,19 @@ impl Host {
     /// # Errors
     /// It doesn't answer.
     pub async fn health(&self, provider: &str) -> Result<Health> {
+        Ok(self.ask(provider).await?.health)
+    }
+
+    /// How the calls to a provider went, and how many it made, by its own count.
+    ///
+    /// # Errors
+    /// It doesn't answer, or doesn't say.
+    pub async fn stats(&self, provider: &str) -> Result<ComponentStats> {
+        let stats = self.ask(provider).await?.stats;
+        stats.context("it says nothing of its calls")
+    }
+
+    async fn ask(&self, provider: &str) -> Result<HealthAnswer> {
         let id: ComponentId = provider.parse()?;
         let answer = self
             .client

@@ -58,6 +58,8 @@ async fn a_component_s_values_are_in_redis() -> Result<()> {
     let intrusion = default.get("trellis:bucket:cart:counter").await;
     ensure!(intrusion.is_err_and(|error| error.to_string() == "access denied"));
     host.until_healthy("kv", true).await?;
+    let stats = host.stats("kv").await?;
+    ensure!(stats.calls > 60 && stats.errors == 0, "{stats:?}");
     running.stop().await?;
     Ok(())
 }

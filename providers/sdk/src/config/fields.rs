@@ -14,7 +14,7 @@ pub(super) struct Fields<'a> {
     config: &'a BTreeMap<String, String>,
     entries: btree_map::Iter<'a, String, String>,
     /// What the type knows.
-    known: &'static [&'static str],
+    pub(super) known: &'static [&'static str],
     value: Option<(&'a str, &'a str)>,
     /// Whose value doesn't fit.
     pub(super) field: Option<String>,

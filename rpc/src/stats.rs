@@ -1,5 +1,5 @@
-//! How an actor's calls went, counted as they end: for inventories, by which an application manager judges a new image
-//! and scales a component. Calls take no lock, as every one comes by.
+//! How the calls of an actor or a provider went, counted as they end: for inventories, by which people see how things go, and
+//! an application manager judges a new image and scales a component. Calls take no lock, as every one comes by.
 
 mod peak;
 
@@ -15,7 +15,7 @@ use trellis_lattice::control::host::{CallsMade, ComponentStats};
 
 use peak::Peak;
 
-/// Counters of one component with one image. A component that slept goes on with those it had.
+/// Counters of one component with one image, or of one run of a provider. A component that slept goes on with those it had.
 #[derive(Debug, Default)]
 pub struct Stats {
     errors: AtomicU64,
@@ -30,22 +30,22 @@ pub struct Stats {
 
 /// A call that runs or waits, for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Present(Arc<Stats>);
+pub struct Present(Arc<Stats>);
 
 /// A call that runs, for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Running(Present);
+pub struct Running(Present);
 
 impl Stats {
     /// Counts a call in from when it waits for its turn.
-    pub(crate) fn enter(self: &Arc<Self>) -> Present {
+    pub fn enter(self: &Arc<Self>) -> Present {
         let present = self.present.fetch_add(1, Relaxed) + 1;
         self.peak.see(present);
         Present(self.clone())
     }
 
     /// Counts a call that ended, by the time to its answer's head.
-    pub(crate) fn ended(&self, took: Duration, failed: bool) {
+    pub fn ended(&self, took: Duration, failed: bool) {
         if let Some(count) = self.latency.get(bucket(took)) {
             count.fetch_add(1, Relaxed);
         }
@@ -55,7 +55,7 @@ impl Stats {
     }
 
     /// Counts a failure of a call that was answered before.
-    pub(super) fn failed(&self) {
+    pub fn failed(&self) {
         self.errors.fetch_add(1, Relaxed);
     }
 
@@ -84,7 +84,7 @@ impl Stats {
 
 impl Present {
     /// It has its turn.
-    pub(super) fn run(self) -> Running {
+    pub fn run(self) -> Running {
         self.0.running.fetch_add(1, Relaxed);
         Running(self)
     }

@@ -108,7 +108,8 @@ pub trait Provider: Sized + Send + Sync + 'static {
     }
 
     /// Takes no new work of its own, requests or messages, and finishes what is going on. Calls of components are still
-    /// answered, since what is to be finished may need them: their links stay. They are drained next.
+    /// answered, since what is to be finished may need them: their links stay. They are drained next, and after five seconds
+    /// in any case.
     fn shutdown(&self) -> impl Future<Output = ()> + Send {
         async {}
     }

@@ -26,6 +26,8 @@ use crate::{
 /// How long a provider takes to finish what is going on when it is asked to end.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(8);
 
+/// How long it finishes what it began itself before calls of components are drained, too.
+const OWN_FIRST: Duration = Duration::from_secs(5);
 /// How many calls of components run at once; one more is refused at once.
 const MAX_CALLS: usize = 4096;
 /// The deadline of a call that comes without one.
@@ -197,12 +199,20 @@ async fn serve<P: Provider>(
         .map_err(|error| RunError::Nats(error.to_string()))
 }
 
-/// First what the provider began itself, for it may lead to calls back, then the calls of components.
+/// First what the provider began itself, for it may lead to calls back, then the calls of components. Where the first takes
+/// long, both: calls must have left before the process does.
 async fn drain<P: Provider>(provider: &P, serving: Option<Serving>) -> Result<(), RunError> {
-    let all = async {
-        provider.shutdown().await;
+    let calls = async {
         if let Some(serving) = serving {
             serving.drain().await;
+        }
+    };
+    let all = async {
+        let own = provider.shutdown();
+        tokio::pin!(own);
+        match tokio::time::timeout(OWN_FIRST, &mut own).await {
+            Ok(()) => calls.await,
+            Err(_) => drop(futures::future::join(own, calls).await),
         }
         provider.ended().await;
     };

@@ -51,12 +51,15 @@ fn text<P: Provider>(program: &Path) -> String {
     text
 }
 
-/// The names of a configuration's fields, each once however it may be written.
+/// The names of a configuration's fields, each once however it may be written: small where it may be both.
 fn keys<C: DeserializeOwned>() -> Vec<&'static str> {
     let mut keys: Vec<&str> = Vec::new();
     for field in config::names::<C>() {
-        if !keys.iter().any(|known| known.eq_ignore_ascii_case(field)) {
-            keys.push(field);
+        let same = |known: &&mut &str| known.eq_ignore_ascii_case(field);
+        match keys.iter_mut().find(same) {
+            // Small letters come after capitals.
+            Some(known) => *known = (*known).max(field),
+            None => keys.push(field),
         }
     }
     keys

@@ -36,6 +36,7 @@ macro_rules! built_in {
     };
 }
 
+/// Every one of them.
 const PROVIDERS: &[BuiltIn] = &[
     built_in!(trellis_blobstore_fs, "blobstore-fs"),
     built_in!(trellis_blobstore_s3, "blobstore-s3"),
@@ -54,10 +55,10 @@ const PROVIDERS: &[BuiltIn] = &[
 pub struct Provider {
     #[command(subcommand)]
     tool: Option<Tool>,
-    /// Its name
+    /// Its name.
     #[arg(required = true)]
     name: Option<String>,
-    /// Print what it does and each key of its configuration and its links', instead of running it
+    /// Print what it does and each key of its configuration and its links', instead of running it.
     #[arg(long)]
     explain: bool,
 }
